@@ -1,0 +1,113 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { ConfigError } from './config.ts';
+import type { Readiness } from './health.ts';
+import { createLogger, type Logger } from './logger.ts';
+
+export interface ServeOptions {
+  server: Server;
+  host: string;
+  /** 0 lets the system choose; the `listening` record says which it took. */
+  port: number;
+  logger: Logger;
+  /** Flipped as soon as a stop is asked for. */
+  readiness: Readiness;
+  /** How long requests in flight may take after that, in milliseconds. */
+  drainTimeoutMs: number;
+  /** Called once, after the last request: close stores, pools, files. */
+  close?: () => Promise<void> | void;
+}
+
+/**
+ * Listens, and stops in order on SIGTERM, SIGINT or when the parent process is gone: not ready, no new connections,
+ * requests in flight to their end, `close`, exit 0. A second signal exits at once with 1.
+ *
+ * @throws {ConfigError} when the address cannot be listened on.
+ */
+export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
+  const { server, logger, readiness } = options;
+  let stopping = false;
+
+  server.prependListener('request', (_request, response) => {
+    if (stopping) response.setHeader('Connection', 'close');
+    // close() alone waits for connections that turn idle only after it was called.
+    response.once('close', () => stopping && server.closeIdleConnections());
+  });
+
+  const stop = async (reason: string): Promise<void> => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    readiness.accepting = false;
+    logger.info({ reason }, 'stopping');
+    const overdue = setTimeout(() => {
+      logger.warn('requests in flight were cut off: the drain timeout has passed');
+      server.closeAllConnections();
+    }, options.drainTimeoutMs);
+    await new Promise((resolve) => {
+      server.close(resolve);
+      server.closeIdleConnections();
+    });
+    clearTimeout(overdue);
+    await options.close?.();
+    logger.info('stopped');
+    process.exit(0);
+  };
+  const stopOrFail = (reason: string): void => {
+    stop(reason).catch((error: unknown) => {
+      logger.fatal({ err: error }, 'stopping failed');
+      process.exit(1);
+    });
+  };
+
+  await listen(server, options.host, options.port);
+  const address = server.address() as AddressInfo;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopOrFail(signal));
+  process.once('disconnect', () => stopOrFail('parent process ended'));
+  logger.info({ 'server.address': address.address, 'server.port': address.port }, 'listening');
+  return address;
+};
+
+const listenProblems: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken',
+  EACCES: 'needs a privilege that this process lacks',
+  EADDRNOTAVAIL: 'is on no network interface of this machine',
+  ENOTFOUND: 'cannot be resolved',
+};
+
+/** @throws {ConfigError} that names the address. */
+export const listen = async (server: Server, host: string, port: number): Promise<void> => {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  } catch (error) {
+    const problem = listenProblems[(error as NodeJS.ErrnoException).code ?? ''];
+    if (problem === undefined) throw error;
+    throw new ConfigError([`PORT ${port} on ${host} ${problem}`]);
+  }
+};
+
+/**
+ * Runs a service's `main`. Everything that it says is a JSON record: warnings of Node, errors that nobody caught, and
+ * a configuration that cannot be used, which is one sentence and exit code 1.
+ */
+export const runService = async (
+  service: { name: string; version: string },
+  main: () => Promise<unknown>,
+): Promise<void> => {
+  const logger = createLogger({ serviceName: service.name, serviceVersion: service.version });
+  const die = (error: unknown): never => {
+    if (error instanceof ConfigError) logger.fatal(error.message);
+    else logger.fatal({ err: error }, 'the service cannot go on');
+    process.exit(1);
+  };
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the runtime'));
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  await main().catch(die);
+};

@@ -1,0 +1,56 @@
+import pino, { type DestinationStream, type Logger } from 'pino';
+
+export type { Logger } from 'pino';
+
+export interface LoggerOptions {
+  /** `service.name` of every record. */
+  serviceName: string;
+  /** `service.version` of every record. */
+  serviceVersion: string;
+  /** Least severe level to log. Default `info`. */
+  level?: string;
+  /** Where records go. Default standard output. */
+  destination?: DestinationStream;
+}
+
+/**
+ * One JSON object per line, with OpenTelemetry's names (`service.name`, `trace_id`, `http.request.method` …),
+ * the level as a word and the time in ISO 8601.
+ */
+export const createLogger = (options: LoggerOptions): Logger =>
+  pino(
+    {
+      level: options.level ?? 'info',
+      base: { 'service.name': options.serviceName, 'service.version': options.serviceVersion },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describeError },
+    },
+    options.destination ?? pino.destination({ dest: 1, sync: true }),
+  );
+
+interface ErrorDescription {
+  type: string;
+  message: string;
+  code?: string;
+  stack?: string;
+  cause?: ErrorDescription;
+}
+
+/**
+ * What a log may say of an error: a whitelist. Errors of HTTP clients and auth libraries carry whole requests,
+ * with their credentials, as further properties. Anything that looks like a JWT is blanked in the texts, too.
+ */
+export const describeError = (error: unknown, depth = 0): ErrorDescription => {
+  if (!(error instanceof Error)) return { type: typeof error, message: withoutTokens(String(error)) };
+  const { code } = error as { code?: unknown };
+  return {
+    type: error.name,
+    message: withoutTokens(error.message),
+    ...(typeof code === 'string' && { code }),
+    ...(error.stack !== undefined && { stack: withoutTokens(error.stack) }),
+    ...(error.cause !== undefined && depth < 4 && { cause: describeError(error.cause, depth + 1) }),
+  };
+};
+
+const withoutTokens = (text: string): string => text.replaceAll(/eyJ[\w-]{8,}(?:\.[\w-]*)*/g, '[token]');
