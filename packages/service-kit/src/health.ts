@@ -17,7 +17,10 @@ export const health = (
   checks: Readonly<Record<string, ReadinessCheck>> = {},
 ): Middleware =>
   async function health(ctx, next) {
-    if (ctx.path !== '/healthz' && ctx.path !== '/readyz') return next();
+    if (ctx.path !== '/healthz' && ctx.path !== '/readyz') {
+      await next();
+      return;
+    }
     ctx.set('Cache-Control', 'no-store');
     if (ctx.path === '/healthz') {
       ctx.body = { status: 'live' };

@@ -114,28 +114,26 @@ const answer = (ctx: Context, problem: ProblemDocument, headers: Record<string, 
  * Renders whatever the rest of the stack throws, and answers that nobody gave (404), as problem documents. The log
  * gets the cause: in the completion record, and an error of its own with the stack where it is the server's fault.
  */
-export const problemDetails = (): Middleware<ServiceState> =>
-  async function problemDetails(ctx, next) {
-    try {
-      await next();
-      if (ctx.status === 404 && ctx.body == null && ctx.respond !== false) {
-        const error = new ProblemError(`There is nothing at ${ctx.method} ${ctx.path}.`, {
-          status: 404,
-          code: 'not_found',
-        });
-        answer(ctx, toProblem(error, ctx.state.requestContext.requestId), {});
-      }
-    } catch (error) {
-      const problem = toProblem(error, ctx.state.requestContext.requestId);
-      const { headers, logFields } = asRecord(error);
-      Object.assign(ctx.state.logFields, { 'error.type': problem.code }, asRecord(logFields));
-      if (problem.status >= 500)
-        ctx.state.log.error({ err: error, ...asRecord(logFields) }, 'request failed');
-      if (ctx.headerSent) {
-        // Half an answer must not look whole: cut the connection.
-        ctx.res.destroy();
-        return;
-      }
-      answer(ctx, problem, asRecord(headers));
+export const problemDetails: Middleware<ServiceState> = async function problemDetails(ctx, next) {
+  try {
+    await next();
+    if (ctx.status === 404 && ctx.body == null && ctx.respond !== false) {
+      const error = new ProblemError(`There is nothing at ${ctx.method} ${ctx.path}.`, {
+        status: 404,
+        code: 'not_found',
+      });
+      answer(ctx, toProblem(error, ctx.state.requestContext.requestId), {});
     }
-  };
+  } catch (error) {
+    const problem = toProblem(error, ctx.state.requestContext.requestId);
+    const { headers, logFields } = asRecord(error);
+    Object.assign(ctx.state.logFields, { 'error.type': problem.code }, asRecord(logFields));
+    if (problem.status >= 500) ctx.state.log.error({ err: error, ...asRecord(logFields) }, 'request failed');
+    if (ctx.headerSent) {
+      // Half an answer must not look whole: cut the connection.
+      ctx.res.destroy();
+      return;
+    }
+    answer(ctx, problem, asRecord(headers));
+  }
+};
