@@ -99,7 +99,7 @@ export const runService = async (
   service: { name: string; version: string },
   main: () => Promise<unknown>,
 ): Promise<void> => {
-  const logger = createLogger({ serviceName: service.name, serviceVersion: service.version });
+  const logger = createLogger(service);
   const die = (error: unknown): never => {
     if (error instanceof ConfigError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'the service cannot go on');

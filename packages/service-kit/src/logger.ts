@@ -4,9 +4,9 @@ export type { Logger } from 'pino';
 
 export interface LoggerOptions {
   /** `service.name` of every record. */
-  serviceName: string;
+  name: string;
   /** `service.version` of every record. */
-  serviceVersion: string;
+  version: string;
   /** Least severe level to log. Default `info`. */
   level?: string;
   /** Where records go. Default standard output. */
@@ -21,7 +21,7 @@ export const createLogger = (options: LoggerOptions): Logger =>
   pino(
     {
       level: options.level ?? 'info',
-      base: { 'service.name': options.serviceName, 'service.version': options.serviceVersion },
+      base: { 'service.name': options.name, 'service.version': options.version },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },

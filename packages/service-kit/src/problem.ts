@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { Context, Middleware } from 'koa';
+import type { Middleware, ParameterizedContext } from 'koa';
 import type { ServiceState } from './request-context.ts';
 
 /** One wrong place in a request: where, as a JSON pointer (RFC 6901) or parameter name, and what is wrong. */
@@ -102,38 +102,49 @@ export const toProblem = (thrown: unknown, requestId: string): ProblemDocument =
   };
 };
 
-const answer = (ctx: Context, problem: ProblemDocument, headers: Record<string, unknown>): void => {
-  ctx.status = problem.status;
-  for (const [name, value] of Object.entries(headers)) ctx.set(name, String(value));
-  ctx.set('Cache-Control', 'no-store');
+/** Writes a problem document as the body of the answer; status and headers are set already. */
+export type ProblemRenderer = (ctx: ParameterizedContext<ServiceState>, problem: ProblemDocument) => void;
+
+/** `application/problem+json` (RFC 9457 §3). */
+export const renderProblemJson: ProblemRenderer = (ctx, problem) => {
   ctx.type = 'application/problem+json';
   ctx.body = JSON.stringify(problem);
 };
 
+const isUnanswered = (ctx: ParameterizedContext<ServiceState>): boolean =>
+  ctx.respond !== false && ctx.status >= 400 && ctx.body == null;
+
 /**
- * Renders whatever the rest of the stack throws, and answers that nobody gave (404), as problem documents. The log
+ * Renders whatever the rest of the stack throws, and refusals without a body (404, 405), as problem documents. The log
  * gets the cause: in the completion record, and an error of its own with the stack where it is the server's fault.
+ *
+ * @param render writes the document; a service with pages renders HTML where the client asks for it.
  */
-export const problemDetails: Middleware<ServiceState> = async function problemDetails(ctx, next) {
-  try {
-    await next();
-    if (ctx.status === 404 && ctx.body == null && ctx.respond !== false) {
-      const error = new ProblemError(`There is nothing at ${ctx.method} ${ctx.path}.`, {
-        status: 404,
-        code: 'not_found',
-      });
-      answer(ctx, toProblem(error, ctx.state.requestContext.requestId), {});
-    }
-  } catch (error) {
-    const problem = toProblem(error, ctx.state.requestContext.requestId);
-    const { headers, logFields } = asRecord(error);
-    Object.assign(ctx.state.logFields, { 'error.type': problem.code }, asRecord(logFields));
-    if (problem.status >= 500) ctx.state.log.error({ err: error, ...asRecord(logFields) }, 'request failed');
-    if (ctx.headerSent) {
+export const problemDetails = (render: ProblemRenderer = renderProblemJson): Middleware<ServiceState> =>
+  async function problemDetails(ctx, next) {
+    const { requestId } = ctx.state.requestContext;
+    const answer = (problem: ProblemDocument, headers: Record<string, unknown>): void => {
+      ctx.status = problem.status;
+      ctx.set('Cache-Control', 'no-store');
+      for (const [name, value] of Object.entries(headers)) ctx.set(name, String(value));
+      render(ctx, problem);
+    };
+    try {
+      await next();
+      if (isUnanswered(ctx)) {
+        const { status } = ctx;
+        const detail =
+          status === 404 ? `There is nothing at ${ctx.path}.` : `${ctx.method} is not possible here.`;
+        answer(toProblem({ status, expose: true, message: detail }, requestId), {});
+      }
+    } catch (error) {
+      const problem = toProblem(error, requestId);
+      const { headers, logFields } = asRecord(error);
+      Object.assign(ctx.state.logFields, { 'error.type': problem.code }, asRecord(logFields));
+      if (problem.status >= 500)
+        ctx.state.log.error({ err: error, ...asRecord(logFields) }, 'request failed');
       // Half an answer must not look whole: cut the connection.
-      ctx.res.destroy();
-      return;
+      if (ctx.headerSent) ctx.res.destroy();
+      else answer(problem, asRecord(headers));
     }
-    answer(ctx, problem, asRecord(headers));
-  }
-};
+  };
