@@ -1,0 +1,12 @@
+import type { SigningKeys } from './certificates/signing-keys.ts';
+import type { Clock } from './clock.ts';
+import type { Directory } from './directory/directory.ts';
+
+/** What the endpoints stand on. */
+export interface EntraContext {
+  /** The public origin, such as `https://localhost:8443`: where every issuer begins. Known once the server listens. */
+  origin: () => string;
+  directory: Directory;
+  signingKeys: SigningKeys;
+  clock: Clock;
+}

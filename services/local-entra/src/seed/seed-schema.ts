@@ -1,0 +1,147 @@
+import { z } from 'zod';
+
+const guid = z
+  .string()
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, 'must be a GUID')
+  .transform((text) => text.toLowerCase());
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'must be 1 to 63 letters, digits, dots, dashes or underscores');
+const text = (max: number) =>
+  z.string().min(1, 'must not be empty').max(max, `must be at most ${max} characters`);
+const instant = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T00:00:00Z' });
+
+const appRole = z.strictObject({
+  id: guid.optional(),
+  value: z
+    .string()
+    .regex(/^[!#$%&'()*+,\-./:;<=>?@[\]^_`{|}~\w]{1,120}$/, 'must be 1 to 120 characters without spaces'),
+  displayName: text(100).optional(),
+  description: text(1000).optional(),
+  isEnabled: z.boolean().default(true),
+});
+
+const secret = z.strictObject({
+  displayName: text(256).optional(),
+  /** The secret itself: for test fixtures. `generatedSecret` keeps it out of the seed. */
+  value: text(1000),
+  startDateTime: instant.optional(),
+  endDateTime: instant.optional(),
+});
+
+const optionalClaim = z.union([
+  text(100).transform((name) => ({ name, additionalProperties: [] as string[] })),
+  z.strictObject({ name: text(100), additionalProperties: z.array(text(100)).default([]) }),
+]);
+
+const grantedRole = z.strictObject({
+  /** The API: an application's `name` in this seed, or its client id. */
+  resource: text(120),
+  /** `value` of one of its app roles. */
+  role: text(120),
+});
+
+const application = z.strictObject({
+  /** What this application is called in the seed; also the name of its secret's file. */
+  name,
+  /** Client id. Default: one that is always the same for tenant and name. */
+  appId: guid.optional(),
+  /** Default: `name`. */
+  displayName: text(256).optional(),
+  uniqueName: text(128).optional(),
+  /** App ID URIs. */
+  identifierUris: z.array(text(255)).default([]),
+  /** Format of the access tokens for this API. Default null, which is version 1, as in Entra. */
+  requestedAccessTokenVersion: z.union([z.literal(1), z.literal(2), z.null()]).default(null),
+  appRoles: z.array(appRole).default([]),
+  /** Optional claims of the access tokens for this API. */
+  optionalClaims: z.array(optionalClaim).default([]),
+  /** Refuse tokens to applications that hold none of this API's roles. */
+  appRoleAssignmentRequired: z.boolean().default(false),
+  accountEnabled: z.boolean().default(true),
+  /** Make a secret at first start. */
+  generatedSecret: z.boolean().default(false),
+  secrets: z.array(secret).default([]),
+  grantedRoles: z.array(grantedRole).default([]),
+  /** Fixed life of the access tokens for this API in seconds. Default: random, 60 to 90 minutes. */
+  tokenLifetimeSeconds: z.int().min(1).max(86_400).optional(),
+});
+
+const tenant = z.strictObject({
+  id: guid,
+  displayName: text(256),
+  domains: z
+    .array(
+      z
+        .string()
+        .regex(/^(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)+$/i, 'must be a domain name')
+        .toLowerCase(),
+    )
+    .default([]),
+  applications: z.array(application).default([]),
+});
+
+type Tenants = readonly z.output<typeof tenant>[];
+type Report = (path: readonly (string | number)[], message: string) => void;
+
+const reportDuplicates = (report: Report) => {
+  const seen = new Map<string, string>();
+  return (kind: string, value: string | undefined, path: readonly (string | number)[]): void => {
+    if (value === undefined) return;
+    const key = `${kind} ${value.toLowerCase()}`;
+    const first = seen.get(key);
+    if (first !== undefined) report(path, `repeats the ${kind} "${value}" of ${first}`);
+    else seen.set(key, path.join('.'));
+  };
+};
+
+const checkIds = (tenants: Tenants, report: Report): void => {
+  const unique = reportDuplicates(report);
+  tenants.forEach((tenant, t) => {
+    unique('tenant id', tenant.id, ['tenants', t, 'id']);
+    tenant.domains.forEach((domain, d) => unique('domain', domain, ['tenants', t, 'domains', d]));
+    tenant.applications.forEach((application, a) => {
+      const at = ['tenants', t, 'applications', a];
+      unique('name', application.name, [...at, 'name']);
+      unique('client id', application.appId, [...at, 'appId']);
+      unique(`unique name in tenant ${t}`, application.uniqueName, [...at, 'uniqueName']);
+      application.identifierUris.forEach((uri, u) => {
+        unique(`App ID URI in tenant ${t}`, uri, [...at, 'identifierUris', u]);
+      });
+      application.appRoles.forEach((role, r) => {
+        unique(`role of application ${application.name}`, role.value, [...at, 'appRoles', r, 'value']);
+      });
+    });
+  });
+};
+
+const checkGrants = (tenants: Tenants, report: Report): void => {
+  tenants.forEach((tenant, t) => {
+    const rolesOf = new Map<string, Set<string>>();
+    for (const { name, appId, appRoles } of tenant.applications) {
+      const roles = new Set(appRoles.map((role) => role.value));
+      rolesOf.set(name, roles);
+      if (appId !== undefined) rolesOf.set(appId, roles);
+    }
+    tenant.applications.forEach((application, a) => {
+      application.grantedRoles.forEach(({ resource, role }, g) => {
+        const at = ['tenants', t, 'applications', a, 'grantedRoles', g];
+        const roles = rolesOf.get(resource);
+        if (!roles) report([...at, 'resource'], `names no application of this tenant: "${resource}"`);
+        else if (!roles.has(role)) report([...at, 'role'], `names no app role of ${resource}: "${role}"`);
+      });
+    });
+  });
+};
+
+/** What a directory starts with. Unknown fields are errors, so that a typing mistake is not a missing permission. */
+export const seedSchema = z.strictObject({ tenants: z.array(tenant).min(1) }).superRefine((seed, context) => {
+  const report: Report = (path, message) => context.addIssue({ code: 'custom', path: [...path], message });
+  checkIds(seed.tenants, report);
+  checkGrants(seed.tenants, report);
+});
+
+/** A seed as people write it. */
+export type Seed = z.input<typeof seedSchema>;
+/** A seed with its defaults filled in. */
+export type ParsedSeed = z.output<typeof seedSchema>;
