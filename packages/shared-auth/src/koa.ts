@@ -1,0 +1,110 @@
+import type { Context, Middleware } from 'koa';
+import koaJwt from 'koa-jwt';
+import { bearerToken } from './bearer.ts';
+import { InsufficientRoleError } from './errors.ts';
+import type { Principal } from './principal.ts';
+import type { JwtEngine, TokenVerifier } from './verifier.ts';
+
+/** What {@link authenticate} leaves in `ctx.state`. */
+export interface AuthState {
+  principal: Principal;
+}
+
+export interface AuthenticateOptions {
+  /** Headers for a key fetch that this request causes: `x-request-id`, `traceparent`. */
+  headers?: (ctx: Context) => Readonly<Record<string, string>>;
+  /** Told of each authenticated caller, before the route runs: the place to name it in the log. */
+  onPrincipal?: (ctx: Context, principal: Principal) => void;
+}
+
+/** Requests that a policy has let through. Kept off `ctx.state`, which any middleware may write. */
+const authorized = new WeakSet<Context['req']>();
+
+/** Node joins or drops repeated Authorization headers; the raw list has them all. */
+const authorizationHeaders = ({ rawHeaders }: Context['req']): string[] =>
+  rawHeaders.filter((_, index) => {
+    const name = rawHeaders[index - 1];
+    return index % 2 === 1 && name?.length === 13 && name.toLowerCase() === 'authorization';
+  });
+
+const noop = async (): Promise<void> => {};
+
+/** koa-jwt as the engine of one request, on a context whose state is its own: no key or token stays behind in `ctx`. */
+const koaJwtEngine =
+  (ctx: Context): JwtEngine =>
+  async (token, key, options) => {
+    const state: { user?: unknown } = {};
+    // koa-jwt hands the secret through to jsonwebtoken, which takes a KeyObject; its types do not know that.
+    const verify = koaJwt({
+      secret: key as unknown as string,
+      getToken: () => token,
+      ...options,
+      algorithms: [...options.algorithms],
+    });
+    try {
+      await verify(Object.create(ctx, { state: { value: state } }) as Context, noop);
+    } catch (error) {
+      throw (error as { originalError?: unknown }).originalError ?? error;
+    }
+    return state.user;
+  };
+
+/**
+ * Authenticates the caller: afterwards `ctx.state.principal` is the application that sent the token.
+ *
+ * It authorizes nobody. Entra gives a token for any API to any application of the tenant, so a policy such as
+ * {@link requireAppRole} has to follow. A successful answer that no policy has let through is replaced by an error
+ * (500), for every caller, so that a forgotten policy shows at the first request.
+ *
+ * @throws MissingTokenError, InvalidAuthorizationError, InvalidTokenError, IdentityUnavailableError
+ */
+export const authenticate = (
+  verifier: TokenVerifier,
+  { headers, onPrincipal }: AuthenticateOptions = {},
+): Middleware =>
+  async function authenticate(ctx, next) {
+    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: ctx.querystring });
+    const principal =
+      verifier.recall(token) ??
+      (await verifier.verify(token, {
+        engine: koaJwtEngine(ctx),
+        ...(headers && { headers: headers(ctx) }),
+      }));
+    ctx.state['principal'] = principal;
+    onPrincipal?.(ctx, principal);
+    await next();
+    if (ctx.status < 400 && !authorized.has(ctx.req)) {
+      throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
+    }
+  };
+
+const principalOf = (ctx: Context): Principal => {
+  const { principal } = ctx.state as Partial<AuthState>;
+  if (principal === undefined) throw new Error('a policy needs authenticate before it');
+  return principal;
+};
+
+/**
+ * Lets through applications that were granted this app role.
+ *
+ * @throws InsufficientRoleError for others
+ */
+export const requireAppRole = (role: string): Middleware =>
+  async function requireAppRole(ctx, next) {
+    const { roles, applicationId } = principalOf(ctx);
+    if (!roles.includes(role)) {
+      throw new InsufficientRoleError([role], { logFields: { roles, azp: applicationId } });
+    }
+    authorized.add(ctx.req);
+    await next();
+  };
+
+/**
+ * Lets through every authenticated application, with or without a role: for a door whose other side decides.
+ * Named at length because it is the exception.
+ */
+export const allowWithoutAppRole: Middleware = async function allowWithoutAppRole(ctx, next) {
+  principalOf(ctx);
+  authorized.add(ctx.req);
+  await next();
+};
