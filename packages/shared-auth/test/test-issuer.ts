@@ -4,6 +4,7 @@ import { createHmac, generateKeyPairSync, randomUUID, sign, type KeyObject } fro
 import type { IncomingHttpHeaders } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { EntraNetwork } from '../src/index.ts';
 
 export const tenantId = '11111111-1111-4111-8111-111111111111';
 export const apiClientId = '22222222-2222-4222-8222-222222222222';
@@ -46,7 +47,7 @@ export interface TestIssuer {
   close(): Promise<void>;
 }
 
-const base64url = (value: unknown): string =>
+export const base64url = (value: unknown): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 
 /** Signs header and payload, given as values or as JSON text, with RS256. */
@@ -88,12 +89,50 @@ export const appClaims = (
 };
 
 export const mint = (
-  issuer: TestIssuer,
+  issuer: Pick<TestIssuer, 'issuer' | 'keys'>,
   nowMs: number,
   claims: Record<string, unknown> = {},
   key = issuer.keys[0] as TestKey,
 ): string =>
   signRaw({ typ: 'JWT', alg: 'RS256', kid: key.kid }, appClaims(issuer, nowMs, claims), key.privateKey);
+
+const toJwks = ({ keys, issuer }: Pick<TestIssuer, 'keys' | 'issuer'>): ReturnType<TestIssuer['jwks']> => ({
+  keys: keys.map(({ kid, publicKey }) => ({
+    ...publicKey.export({ format: 'jwk' }),
+    use: 'sig',
+    kid,
+    x5t: kid,
+    issuer,
+  })),
+});
+
+/** An identity provider without a network: its keys are answered at once. */
+export interface StaticIssuer extends Pick<TestIssuer, 'origin' | 'issuer' | 'keys'> {
+  /** Addresses that were fetched. */
+  fetched: string[];
+  network: EntraNetwork;
+}
+
+export const createStaticIssuer = (
+  origin = 'https://login.microsoftonline.com',
+  keys: TestKey[] = [createKey()],
+  issuer = `${origin}/${tenantId}/v2.0`,
+): StaticIssuer => {
+  const test: StaticIssuer = {
+    origin,
+    issuer,
+    keys,
+    fetched: [],
+    network: {
+      request: async (url) => {
+        test.fetched.push(url);
+        return { status: 200, headers: {}, body: JSON.stringify(toJwks(test)) };
+      },
+      close: () => {},
+    },
+  };
+  return test;
+};
 
 const createTlsIdentity = async (): Promise<{ key: string; cert: string }> => {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -183,15 +222,7 @@ export const startTestIssuer = async (keys: TestKey[] = [createKey()]): Promise<
     tokenReply: undefined,
     keyFetches: [],
     tokenRequests: [],
-    jwks: () => ({
-      keys: test.keys.map(({ kid, publicKey }) => ({
-        ...publicKey.export({ format: 'jwk' }),
-        use: 'sig',
-        kid,
-        x5t: kid,
-        issuer: test.issuer,
-      })),
-    }),
+    jwks: () => toJwks(test),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
