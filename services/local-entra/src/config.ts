@@ -15,4 +15,6 @@ export const configSchema = z.object({
   SECRETS_FOLDER: z.string().optional(),
   /** Tenants and applications, YAML or JSON. Default: the packaged seed. */
   SEED_FILE: fileTextSetting.optional(),
+  /** PEM certificates to trust when the keys of other issuers are fetched. */
+  FEDERATION_CA_FILE: fileTextSetting.optional(),
 });

@@ -1,3 +1,4 @@
+import type { IssuerKeys } from './assertions/issuer-keys.ts';
 import type { SigningKeys } from './certificates/signing-keys.ts';
 import type { Clock } from './clock.ts';
 import type { Directory } from './directory/directory.ts';
@@ -8,5 +9,7 @@ export interface EntraContext {
   origin: () => string;
   directory: Directory;
   signingKeys: SigningKeys;
+  /** Keys of the issuers that federated credentials trust. */
+  issuerKeys: IssuerKeys;
   clock: Clock;
 }

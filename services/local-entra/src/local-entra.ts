@@ -4,6 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createLogger, listen, type Logger, type Readiness } from '@countersign/service-kit';
 import { createApp } from './app.ts';
+import { createFetchJson } from './assertions/fetch-json.ts';
+import { createIssuerKeys } from './assertions/issuer-keys.ts';
+import { ownIssuerKeys } from './assertions/own-issuer-keys.ts';
 import { makePrivateFolder, writeFileAtomically } from './certificates/private-file.ts';
 import { createServerIdentity } from './certificates/server-identity.ts';
 import { createSigningKeys } from './certificates/signing-keys.ts';
@@ -30,6 +33,8 @@ export interface LocalEntraOptions {
   caFile?: string | undefined;
   /** Where generated secrets are kept, one file each. Default `<dataFolder>/secrets`. */
   secretsFolder?: string | undefined;
+  /** PEM certificates to trust, on top of Node's, when the keys of other issuers are fetched. */
+  federationCa?: readonly string[] | undefined;
   /** Default the system's clock. */
   clock?: Clock | undefined;
   /** Default: nothing is logged. */
@@ -44,6 +49,9 @@ export interface StartLocalEntraOptions extends LocalEntraOptions {
   /** Default 0: the system chooses. */
   port?: number | undefined;
 }
+
+/** For the documents of other issuers. */
+const issuerLimits = { timeoutMs: 5000, maxBytes: 256 * 1024 };
 
 /** A local Entra that does not listen yet. */
 export interface PreparedLocalEntra {
@@ -95,7 +103,12 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
   const server = createServer({ key: identity.key, cert: identity.certificate, minVersion: 'TLSv1.2' });
   const origin = (): string =>
     givenOrigin ?? `https://localhost:${(server.address() as AddressInfo | null)?.port ?? 0}`;
-  const entra: EntraContext = { origin, directory, signingKeys, clock };
+  const issuerKeys = createIssuerKeys({
+    fetchJson: createFetchJson({ ...issuerLimits, extraCa: options.federationCa }),
+    clock,
+    ownKeys: ownIssuerKeys({ origin, directory, signingKeys }),
+  });
+  const entra: EntraContext = { origin, directory, signingKeys, issuerKeys, clock };
   const answer = createApp(entra, logger, options.readiness ?? { accepting: true }).callback();
   server.on('request', (request, response) => void answer(request, response));
 

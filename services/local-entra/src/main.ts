@@ -15,6 +15,7 @@ await runService(service, async () => {
     dataFolder: config.DATA_FOLDER,
     caFile: config.CA_FILE,
     secretsFolder: config.SECRETS_FOLDER,
+    federationCa: config.FEDERATION_CA_FILE === undefined ? undefined : [config.FEDERATION_CA_FILE],
     logger,
     readiness,
   });

@@ -19,9 +19,12 @@ export const stsRoutes = (entra: EntraContext): Router<ServiceState> => {
   const router = new Router<ServiceState>();
   router.use(renderStsErrors(entra.clock));
   router.get('/common/discovery/instance', cacheable, instanceDiscovery(entra));
-  router.get('/:tenant/v2.0/.well-known/openid-configuration', cacheable, openidConfiguration(entra));
+  router.get('/:tenant/v2.0/.well-known/openid-configuration', cacheable, openidConfiguration(entra, 2));
+  router.get('/:tenant/.well-known/openid-configuration', cacheable, openidConfiguration(entra, 1));
   router.get('/:tenant/discovery/v2.0/keys', cacheable, keys(entra));
+  router.get('/:tenant/discovery/keys', cacheable, keys(entra));
   router.post('/:tenant/oauth2/v2.0/token', ...steps(tokenEndpoint(entra, 2)));
-  router.all('/:tenant/oauth2/v2.0/token', refuseMethod);
+  router.post('/:tenant/oauth2/token', ...steps(tokenEndpoint(entra, 1)));
+  router.all(['/:tenant/oauth2/v2.0/token', '/:tenant/oauth2/token'], refuseMethod);
   return router;
 };

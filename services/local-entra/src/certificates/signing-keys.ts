@@ -22,6 +22,7 @@ export interface SigningKey {
   /** base64url of the certificate's SHA-1. */
   kid: string;
   privateKey: KeyObject;
+  publicKey: KeyObject;
   published: PublishedKey;
 }
 
@@ -29,8 +30,8 @@ export interface SigningKey {
 export interface SigningKeys {
   /** The key that signs now. */
   current(): SigningKey;
-  /** What the key documents hold. */
-  published(): readonly PublishedKey[];
+  /** The keys that are published. */
+  published(): readonly SigningKey[];
 }
 
 const storedSchema = z.strictObject({
@@ -42,7 +43,8 @@ type Stored = z.output<typeof storedSchema>;
 const toSigningKey = ({ key, certificate }: CertifiedKey): SigningKey => {
   const { raw } = new X509Certificate(certificate);
   const privateKey = createPrivateKey(key);
-  const { n = '', e = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
+  const publicKey = createPublicKey(privateKey);
+  const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
   const kid = createHash('sha1').update(raw).digest('base64url');
   const published: PublishedKey = {
     kty: 'RSA',
@@ -53,7 +55,7 @@ const toSigningKey = ({ key, certificate }: CertifiedKey): SigningKey => {
     e,
     x5c: [raw.toString('base64')],
   };
-  return { kid, privateKey, published };
+  return { kid, privateKey, publicKey, published };
 };
 
 const load = async (path: string | undefined): Promise<Stored | undefined> => {
@@ -90,6 +92,6 @@ export const createSigningKeys = async (options: {
   if (!current) throw new ConfigError([`the file ${path} names a current key that it does not hold`]);
   return {
     current: () => current,
-    published: () => keys.map((key) => key.published),
+    published: () => keys,
   };
 };

@@ -93,6 +93,8 @@ export interface Application {
   federatedIdentityCredentials: FederatedIdentityCredential[];
   /** Fixed life of the access tokens for this API in seconds; random between 60 and 90 minutes where null. */
   tokenLifetimeSeconds: number | null;
+  /** `refresh_in` of the tokens for this API; without it, half of a life of two hours or more. */
+  refreshInSeconds: number | null;
   readonly createdMs: number;
 }
 

@@ -59,9 +59,20 @@ const plantApplication = (
     accessTokenClaims: seed.optionalClaims,
     requiredResourceAccess: [],
     passwordCredentials: secrets.map((secret) => plantSecret(appId, secret, createdMs)),
-    keyCredentials: [],
-    federatedIdentityCredentials: [],
+    keyCredentials: seed.certificates.map(({ displayName, pem }) => ({
+      ...pem,
+      keyId: stableGuid('certificate', appId, pem.thumbprintSha256),
+      displayName: displayName ?? null,
+      visibleFromMs: 0,
+    })),
+    federatedIdentityCredentials: seed.federatedCredentials.map((credential) => ({
+      ...credential,
+      id: stableGuid('federated credential', appId, credential.name),
+      description: credential.description ?? null,
+      visibleFromMs: 0,
+    })),
     tokenLifetimeSeconds: seed.tokenLifetimeSeconds ?? null,
+    refreshInSeconds: seed.refreshInSeconds ?? null,
     createdMs,
   });
   const principal: ServicePrincipal = {

@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import { keyCredentialOf } from '../directory/key-credential.ts';
 
 const guid = z
   .string()
@@ -27,6 +29,28 @@ const secret = z.strictObject({
   value: text(1000),
   startDateTime: instant.optional(),
   endDateTime: instant.optional(),
+});
+
+const certificate = z.strictObject({
+  displayName: text(256).optional(),
+  /** The public certificate. */
+  pem: z.string().transform((pem, context) => {
+    try {
+      return keyCredentialOf(new X509Certificate(pem));
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be a certificate in PEM' });
+      return z.NEVER;
+    }
+  }),
+});
+
+const federatedCredential = z.strictObject({
+  name: z.string().regex(/^[\w-]{1,120}$/, 'must be 1 to 120 letters, digits, dashes or underscores'),
+  issuer: text(600),
+  subject: text(600),
+  /** Exactly one. */
+  audiences: z.array(text(600)).length(1, 'must hold exactly one').default(['api://AzureADTokenExchange']),
+  description: text(600).optional(),
 });
 
 const optionalClaim = z.union([
@@ -62,9 +86,13 @@ const application = z.strictObject({
   /** Make a secret at first start. */
   generatedSecret: z.boolean().default(false),
   secrets: z.array(secret).default([]),
+  certificates: z.array(certificate).default([]),
+  federatedCredentials: z.array(federatedCredential).max(20, 'must be at most 20').default([]),
   grantedRoles: z.array(grantedRole).default([]),
   /** Fixed life of the access tokens for this API in seconds. Default: random, 60 to 90 minutes. */
-  tokenLifetimeSeconds: z.int().min(1).max(86_400).optional(),
+  tokenLifetimeSeconds: z.int().min(1).max(100_800).optional(),
+  /** Tell clients of this API to renew their token after this time. Default: half of a life of two hours or more. */
+  refreshInSeconds: z.int().min(1).max(100_800).optional(),
 });
 
 const tenant = z.strictObject({
@@ -108,7 +136,12 @@ const checkIds = (tenants: Tenants, report: Report): void => {
       application.identifierUris.forEach((uri, u) => {
         unique(`App ID URI in tenant ${t}`, uri, [...at, 'identifierUris', u]);
       });
+      application.federatedCredentials.forEach((credential, f) => {
+        const kind = `federated credential of application ${application.name}`;
+        unique(kind, credential.name, [...at, 'federatedCredentials', f, 'name']);
+      });
       application.appRoles.forEach((role, r) => {
+        unique(`role id of application ${application.name}`, role.id, [...at, 'appRoles', r, 'id']);
         unique(`role of application ${application.name}`, role.value, [...at, 'appRoles', r, 'value']);
       });
     });

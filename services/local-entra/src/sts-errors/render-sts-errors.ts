@@ -2,13 +2,15 @@ import { randomUUID } from 'node:crypto';
 import type { Middleware, ParameterizedContext } from 'koa';
 import type { ServiceState } from '@countersign/service-kit';
 import type { Clock } from '../clock.ts';
+import type { TokenState } from '../token/token-state.ts';
 import { StsError } from './sts-error.ts';
 
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** The client's own id for its request, from header or query, or a new one. */
-const correlationIdOf = (ctx: ParameterizedContext): string => {
-  const given = ctx.get('client-request-id') || ctx.query['client-request-id'];
+/** The client's own id for its request, from header, query or form, or a new one. */
+const correlationIdOf = (ctx: ParameterizedContext<Partial<TokenState>>): string => {
+  const name = 'client-request-id';
+  const given = ctx.get(name) || ctx.query[name] || ctx.state.parameters?.get(name);
   return typeof given === 'string' && guidPattern.test(given) ? given.toLowerCase() : randomUUID();
 };
 
@@ -35,6 +37,7 @@ export const renderStsErrors = (clock: Clock): Middleware<ServiceState> =>
     const traceId = randomUUID();
     ctx.set('X-Content-Type-Options', 'nosniff');
     ctx.set('x-ms-request-id', traceId);
+    if (ctx.get('return-client-request-id') === 'true') ctx.set('client-request-id', correlationIdOf(ctx));
     try {
       await next();
     } catch (error) {

@@ -1,7 +1,10 @@
 import type { Middleware } from 'koa';
-import type { Clock } from '../clock.ts';
+import { createCertificateAssertions } from '../assertions/certificate-assertion.ts';
+import { decodeAssertion } from '../assertions/client-assertion.ts';
+import { checkFederatedAssertion, isFederated } from '../assertions/federated-assertion.ts';
 import { matchesSecret } from '../directory/client-secret.ts';
 import type { Application } from '../directory/entities.ts';
+import type { EntraContext } from '../entra-context.ts';
 import { StsError } from '../sts-errors/sts-error.ts';
 import type { TokenState } from './token-state.ts';
 
@@ -19,13 +22,30 @@ const checkSecret = (application: Application, secret: string, nowMs: number): v
   );
 };
 
-/** Proves that the client is who it says: by a secret. */
-export const authenticateClient = (clock: Clock): Middleware<TokenState> =>
-  function authenticateClient(ctx, next) {
-    const { parameters, clientApplication } = ctx.state;
-    const secret = parameters.get('client_secret');
-    if (secret === undefined) throw new StsError('missingCredential');
-    checkSecret(clientApplication, secret, clock());
-    ctx.state.clientAuthentication = '1';
-    return next();
+const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/** Proves that the client is who it says: by a secret, its certificate, or a token of an issuer that it trusts. */
+export const authenticateClient = (entra: EntraContext): Middleware<TokenState> => {
+  const checkCertificateAssertion = createCertificateAssertions();
+
+  return async function authenticateClient(ctx, next) {
+    const { parameters, clientApplication: application, tenant } = ctx.state;
+    const nowMs = entra.clock();
+    const text = parameters.get('client_assertion');
+    if (text === undefined) {
+      checkSecret(application, parameters.get('client_secret') ?? '', nowMs);
+      ctx.state.clientAuthentication = '1';
+      await next();
+      return;
+    }
+    if (parameters.get('client_assertion_type') !== jwtBearer) throw new StsError('unsupportedAssertionType');
+    const assertion = decodeAssertion(text);
+    if (isFederated(assertion)) {
+      await checkFederatedAssertion(assertion, application, entra.issuerKeys, nowMs);
+    } else {
+      checkCertificateAssertion(assertion, { application, tenant, origin: entra.origin(), nowMs });
+    }
+    ctx.state.clientAuthentication = '2';
+    await next();
   };
+};

@@ -7,18 +7,26 @@ import type { EndpointVersion, TokenState } from './token-state.ts';
 /** Entra's default: 60 to 90 minutes, 75 on average. */
 const randomLifetimeSeconds = (): number => randomInt(3600, 5401);
 
-const versionTwoBody = (issued: IssuedToken, expiresIn: number): object => ({
+/** Only tokens that live for two hours or more say when to renew them, at half of their life. */
+const refreshIn = (configured: number | null, lifetimeSeconds: number): number | undefined =>
+  configured ?? (lifetimeSeconds >= 7200 ? Math.floor(lifetimeSeconds / 2) : undefined);
+
+interface Lifetimes {
+  expires_in: number;
+  ext_expires_in: number;
+  refresh_in?: number;
+}
+
+const versionTwoBody = (issued: IssuedToken, lifetimes: Lifetimes): object => ({
   token_type: 'Bearer',
-  expires_in: expiresIn,
-  ext_expires_in: expiresIn,
+  ...lifetimes,
   access_token: issued.token,
 });
 
 /** Numbers are strings here. */
-const versionOneBody = (issued: IssuedToken, expiresIn: number, resource: string): object => ({
+const versionOneBody = (issued: IssuedToken, lifetimes: Lifetimes, resource: string): object => ({
   token_type: 'Bearer',
-  expires_in: String(expiresIn),
-  ext_expires_in: String(expiresIn),
+  ...Object.fromEntries(Object.entries(lifetimes).map(([name, seconds]) => [name, String(seconds)])),
   expires_on: String(issued.expiresOn),
   not_before: String(issued.notBefore),
   resource,
@@ -47,8 +55,14 @@ export const issueToken = (entra: EntraContext, version: EndpointVersion): Middl
     ctx.state.logFields['uti'] = issued.uti;
     // Entra counts from the second in which the answer arrives.
     const expiresIn = lifetimeSeconds - 1;
+    const refreshInSeconds = refreshIn(resourceApplication.refreshInSeconds, lifetimeSeconds);
+    const lifetimes: Lifetimes = {
+      expires_in: expiresIn,
+      ext_expires_in: expiresIn,
+      ...(refreshInSeconds !== undefined && { refresh_in: refreshInSeconds }),
+    };
     ctx.body =
       version === 2
-        ? versionTwoBody(issued, expiresIn)
-        : versionOneBody(issued, expiresIn, requestedResource);
+        ? versionTwoBody(issued, lifetimes)
+        : versionOneBody(issued, lifetimes, requestedResource);
   };

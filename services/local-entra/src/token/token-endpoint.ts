@@ -20,7 +20,7 @@ export const tokenEndpoint = (entra: EntraContext, version: EndpointVersion): Mi
   resolveTenant(entra.directory),
   checkGrantType,
   resolveClient(entra.directory),
-  authenticateClient(entra.clock),
+  authenticateClient(entra),
   readResource(version),
   resolveResource(entra.directory),
   resolveRoles(entra.directory, entra.clock),
