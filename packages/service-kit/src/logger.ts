@@ -21,7 +21,7 @@ export const createLogger = (options: LoggerOptions): Logger =>
   pino(
     {
       level: options.level ?? 'info',
-      base: { 'service.name': options.name, 'service.version': options.version },
+      base: { pid: process.pid, 'service.name': options.name, 'service.version': options.version },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },

@@ -18,8 +18,11 @@ const entities: Readonly<Record<string, string>> = {
 type Value = string | number | Html | readonly Html[];
 
 const toText = (value: Value): string => {
-  if (value instanceof Html) return value.text;
-  if (Array.isArray(value)) return value.map((part: Html) => part.text).join('');
+  if (typeof value === 'object')
+    return [value]
+      .flat()
+      .map(({ text }) => text)
+      .join('');
   return String(value).replaceAll(/[&<>"']/g, (character) => entities[character] as string);
 };
 

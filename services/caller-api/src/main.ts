@@ -16,7 +16,7 @@ await runService(service, async () => {
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.AZURE_CLIENT_ID,
     credential: { clientSecretFile: config.AZURE_CLIENT_SECRET_FILE },
-    network: createEntraNetwork({ ca: config.CA_FILE }),
+    network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
   });
   const fetchRecords = createRecordsClient({
     url: config.RECORDS_API_URL,

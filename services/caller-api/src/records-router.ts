@@ -1,5 +1,5 @@
 import type { ServiceState } from '@countersign/service-kit';
-import Router from '@koa/router';
+import { Router } from '@koa/router';
 import { sendRecordsPage } from './page.ts';
 import type { FetchRecords } from './records-client.ts';
 

@@ -31,7 +31,7 @@ await runService(service, async () => {
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.API_CLIENT_ID,
-    network: createEntraNetwork({ ca: config.CA_FILE }),
+    network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
   });
   const readiness = { accepting: true };
   await serve({

@@ -1,5 +1,5 @@
 import type { ServiceState } from '@countersign/service-kit';
-import Router from '@koa/router';
+import { Router } from '@koa/router';
 import type { RecordStore } from './record-store.ts';
 
 /** `/api/records`, in any case. */

@@ -1,0 +1,40 @@
+# One service per image: docker build --build-arg SERVICE=services/records-api .
+ARG SERVICE=gateway
+
+FROM node:26-trixie-slim AS manifests
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY gateway/package.json gateway/
+COPY packages/cli/package.json packages/cli/
+COPY packages/service-kit/package.json packages/service-kit/
+COPY packages/shared-auth/package.json packages/shared-auth/
+COPY services/caller-api/package.json services/caller-api/
+COPY services/local-entra/package.json services/local-entra/
+COPY services/records-api/package.json services/records-api/
+
+FROM manifests AS build
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
+COPY tsconfig.base.json tsconfig.build.json ./
+COPY gateway gateway
+COPY packages packages
+COPY services services
+RUN node_modules/.bin/tsc -b tsconfig.build.json && rm -rf gateway/src packages/*/src services/*/src
+
+FROM manifests AS production
+ARG SERVICE
+RUN --mount=type=cache,target=/root/.npm \
+    npm ci --ignore-scripts --omit=dev --workspace=${SERVICE} --include-workspace-root=false
+
+FROM node:26-trixie-slim
+ARG SERVICE
+RUN mkdir /data /public /secrets && chown 10001:10001 /data /public /secrets
+COPY --from=production /app/node_modules /app/node_modules
+COPY --from=build /app/packages /app/packages
+COPY --from=build /app/${SERVICE} /app/${SERVICE}
+WORKDIR /app/${SERVICE}
+ENV NODE_ENV=production HOST=0.0.0.0
+USER 10001:10001
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=2s --timeout=3s --start-period=30s --retries=15 \
+    CMD ["node", "/app/packages/service-kit/dist/healthcheck.js"]
+CMD ["node", "--enable-source-maps", "dist/main.js"]

@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+/** One line that a service logged: parsed where it is a JSON object, as every line should be. */
+export interface LogLine {
+  service: string;
+  text: string;
+  record?: Readonly<Record<string, unknown>>;
+}
+
+export interface ServiceProcessOptions {
+  /** Name, as its records give it. */
+  name: string;
+  /** The module to run. */
+  main: string;
+  /** Its whole environment. */
+  env: Readonly<Record<string, string>>;
+  onLine?: ((line: LogLine) => void) | undefined;
+}
+
+export interface ServiceProcess {
+  name: string;
+  /** The port that it listens on. */
+  port: number;
+  child: ChildProcess;
+  /** Resolves when the process is gone, to its exit code (null after a signal). */
+  exited: Promise<number | null>;
+  /** Asks the service to stop, waits until it has; true when it exited with 0. */
+  stop(): Promise<boolean>;
+}
+
+/** Why a service did not come up: its own last words. */
+export class ServiceStartError extends Error {
+  override readonly name = 'ServiceStartError';
+}
+
+/**
+ * Runs a service from its sources and waits until it listens.
+ *
+ * @throws {ServiceStartError} when it ends before that.
+ */
+export const startService = async (options: ServiceProcessOptions): Promise<ServiceProcess> => {
+  const { name, main, env, onLine } = options;
+  const child = spawn(process.execPath, ['--conditions=source', main], {
+    env,
+    // A group of its own, so that Ctrl-C reaches the launcher alone, which stops the services in order. The channel
+    // tells the service when the launcher is gone.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const exited = once(child, 'close').then(([code]) => code as number | null);
+  let lastWords = '';
+
+  const port = new Promise<number>((resolve) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
+      const record = parseRecord(text);
+      if (record?.['msg'] === 'listening') resolve(Number(record['server.port']));
+      if (record?.['level'] === 'fatal') lastWords = sentenceOf(record);
+      onLine?.({ service: name, text, ...(record && { record }) });
+    });
+  });
+  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (text) => {
+    lastWords ||= text;
+    onLine?.({ service: name, text });
+  });
+
+  const died = exited.then((code) => {
+    throw new ServiceStartError(`${name} did not start (exit code ${code}). ${lastWords}`.trimEnd());
+  });
+  const stop = async (): Promise<boolean> => {
+    child.kill('SIGTERM');
+    return (await exited) === 0;
+  };
+  return { name, port: await Promise.race([port, died]), child, exited, stop };
+};
+
+const parseRecord = (text: string): Record<string, unknown> | undefined => {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const sentenceOf = ({ msg, err }: Record<string, unknown>): string => {
+  const { message } = (err ?? {}) as { message?: string };
+  return message ? `${String(msg)}: ${message}` : String(msg);
+};

@@ -1,0 +1,143 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { localApplications, localTenantId, recordsApiScope } from './local-system.ts';
+import {
+  type LogLine,
+  type ServiceProcess,
+  type ServiceProcessOptions,
+  startService,
+} from './service-process.ts';
+
+/** Ports on loopback; 0 lets the system choose. */
+export interface SystemPorts {
+  gateway: number;
+  recordsApi: number;
+  callerApi: number;
+  localEntra: number;
+}
+
+export const defaultPorts: SystemPorts = {
+  gateway: 8080,
+  recordsApi: 8081,
+  callerApi: 8082,
+  localEntra: 8443,
+};
+
+export interface SystemOptions {
+  /** Where records, keys and secrets are kept for the next start. */
+  dataFolder: string;
+  ports?: SystemPorts;
+  /** Called with every line that any service logs. */
+  onLine?: ((line: LogLine) => void) | undefined;
+  /** Called when a service listens. */
+  onStarted?: (service: ServiceProcess) => void;
+  /** Settings on top of, or in place of, those that the system needs; by service. */
+  settings?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+/** Where a running system is and how to speak to it; also written to `system.json` in its data folder. */
+export interface SystemAddresses {
+  gatewayUrl: string;
+  recordsApiUrl: string;
+  callerApiUrl: string;
+  entraOrigin: string;
+  /** PEM file of local-entra's CA. */
+  caFile: string;
+  /** Holds a file with the client secret of each seeded application, by its name. */
+  secretsFolder: string;
+}
+
+export interface RunningSystem extends SystemAddresses {
+  services: readonly ServiceProcess[];
+  /** Stops every service, the last started first. Resolves to the names of those that did not end well. */
+  stop(): Promise<string[]>;
+}
+
+const repository = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Where the addresses of the system that runs on a data folder stand. */
+export const addressesFile = (dataFolder: string): string => join(dataFolder, 'system.json');
+
+/**
+ * Starts local-entra, records-api, caller-api and the gateway on loopback, each in a process of its own.
+ *
+ * @throws {ServiceStartError} when one does not come up; those that did are stopped again.
+ */
+export const startSystem = async (options: SystemOptions): Promise<RunningSystem> => {
+  const dataFolder = resolve(options.dataFolder);
+  const ports = options.ports ?? defaultPorts;
+  const services: ServiceProcess[] = [];
+  await mkdir(dataFolder, { recursive: true });
+
+  const start = async (
+    name: string,
+    workspace: string,
+    env: Record<string, string>,
+  ): Promise<ServiceProcess> => {
+    const service = await startService({
+      name,
+      main: join(repository, workspace, 'src', 'main.ts'),
+      env: { ...inheritedEnvironment(), ...env, ...options.settings?.[name] },
+      onLine: options.onLine,
+    } satisfies ServiceProcessOptions);
+    services.push(service);
+    options.onStarted?.(service);
+    return service;
+  };
+  const stop = async (): Promise<string[]> => {
+    const failed: string[] = [];
+    for (const service of services.toReversed()) if (!(await service.stop())) failed.push(service.name);
+    await rm(addressesFile(dataFolder), { force: true });
+    return failed;
+  };
+
+  try {
+    const entraFolder = join(dataFolder, 'local-entra');
+    const entra = await start('local-entra', 'services/local-entra', {
+      DATA_FOLDER: entraFolder,
+      PORT: String(ports.localEntra),
+    });
+    const entraOrigin = `https://localhost:${entra.port}`;
+    const caFile = join(entraFolder, 'ca.pem');
+    const secretsFolder = join(entraFolder, 'secrets');
+    const identity = { AZURE_AUTHORITY_HOST: entraOrigin, AZURE_TENANT_ID: localTenantId, CA_FILE: caFile };
+
+    const recordsApi = await start('records-api', 'services/records-api', {
+      ...identity,
+      PORT: String(ports.recordsApi),
+      DATA_FOLDER: join(dataFolder, 'records-api'),
+      API_CLIENT_ID: localApplications.api1,
+    });
+    const recordsApiUrl = `http://127.0.0.1:${recordsApi.port}`;
+
+    const callerApi = await start('caller-api', 'services/caller-api', {
+      ...identity,
+      PORT: String(ports.callerApi),
+      ACCESS_MODE: 'anonymous',
+      AZURE_CLIENT_ID: localApplications.api2,
+      AZURE_CLIENT_SECRET_FILE: join(secretsFolder, 'api2'),
+      RECORDS_API_URL: recordsApiUrl,
+      RECORDS_API_SCOPE: recordsApiScope,
+    });
+    const callerApiUrl = `http://127.0.0.1:${callerApi.port}`;
+
+    const gateway = await start('gateway', 'gateway', {
+      PORT: String(ports.gateway),
+      UPSTREAMS: `records-api=${recordsApiUrl},caller-api=${callerApiUrl}`,
+    });
+    const gatewayUrl = `http://localhost:${gateway.port}`;
+    const addresses = { gatewayUrl, recordsApiUrl, callerApiUrl, entraOrigin, caFile, secretsFolder };
+    await writeFile(addressesFile(dataFolder), `${JSON.stringify(addresses, undefined, 2)}\n`);
+    return { ...addresses, services, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+};
+
+/** What the machine's owner set for every program; the services' own settings are given to them one by one. */
+const inheritedEnvironment = (): Record<string, string> => {
+  const names = ['PATH', 'HOME', 'LANG', 'TZ', 'NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'LOG_LEVEL'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+};

@@ -1,0 +1,77 @@
+/**
+ * `npm test`: runs every suite that this machine can run, says which ran and which did not, and ends with one line
+ * that counts all of them. With `REQUIRE_CONTAINERS=1` a missing Docker engine is a failure.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+interface JestResults {
+  numPassedTests: number;
+  numFailedTests: number;
+  numRuntimeErrorTestSuites: number;
+  numTotalTests: number;
+}
+
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+
+const engineAnswers = (): boolean =>
+  spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 20_000 }).status === 0;
+
+const runJest = async (project: string): Promise<JestResults> => {
+  const outputFile = `artifacts/${project}.json`;
+  rmSync(outputFile, { force: true });
+  const jest = createRequire(import.meta.url).resolve('jest/bin/jest.js');
+  const flags = [
+    '--selectProjects',
+    project,
+    '--json',
+    '--outputFile',
+    outputFile,
+    '--testLocationInResults',
+  ];
+  const child = spawn(process.execPath, [jest, ...flags, ...process.argv.slice(2)], {
+    env: {
+      ...process.env,
+      NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
+      // The suite cleans up after itself; the sidecar that would do it elsewhere needs an image of its own.
+      TESTCONTAINERS_RYUK_DISABLED: 'true',
+    },
+    // Its report goes to standard error, its JSON to the file.
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await once(child, 'close');
+  return JSON.parse(readFileSync(outputFile, 'utf8')) as JestResults;
+};
+
+mkdirSync('artifacts', { recursive: true });
+const containersRequired = process.env['REQUIRE_CONTAINERS'] === '1';
+const withContainers = engineAnswers();
+const projects = ['packages', 'system', ...(withContainers ? ['containers'] : [])];
+let passed = 0;
+let failed = 0;
+const report: string[] = [];
+
+for (const project of projects) {
+  say(`\n── ${project} ──`);
+  const results = await runJest(project);
+  passed += results.numPassedTests;
+  // A file that cannot be loaded has no tests to count, and is a failure all the same.
+  const broken = results.numFailedTests + results.numRuntimeErrorTestSuites;
+  failed += broken;
+  report.push(`${project}: ran, ${results.numPassedTests} passed, ${broken} failed`);
+}
+if (!withContainers) {
+  if (containersRequired) failed += 1;
+  report.push(
+    containersRequired
+      ? 'containers: FAILED, they are required here and no Docker engine answers'
+      : 'containers: did not run, no Docker engine answers',
+  );
+}
+
+say('');
+for (const line of report) say(line);
+say(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
