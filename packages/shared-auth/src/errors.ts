@@ -130,6 +130,48 @@ export class InsufficientRoleError extends AuthError {
   }
 }
 
+/** 403, a valid token of an application that the resource does not take, whatever its roles. */
+export class CallerNotAllowedError extends AuthError {
+  override readonly name = 'CallerNotAllowedError';
+  readonly status = 403;
+  readonly code = 'caller_not_allowed';
+
+  /** @param reason - for the log */
+  constructor(reason: string, options: AuthErrorOptions = {}) {
+    super('The calling application is not allowed to use this resource.', {
+      ...options,
+      headers: { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' },
+      logFields: { reason, ...options.logFields },
+    });
+  }
+}
+
+export interface ClaimsChallenge {
+  /** JSON of an OpenID Connect claims request, such as `{"access_token":{"acrs":{"essential":true,"value":"c1"}}}`. */
+  claims: string;
+  /** Where the caller gets another token: the authority's authorization endpoint. */
+  authorizationUri: string;
+}
+
+/** 401, a valid token that lacks claims which Entra can add when asked ("Claims challenges", identity platform). */
+export class InsufficientClaimsError extends AuthError {
+  override readonly name = 'InsufficientClaimsError';
+  readonly status = 401;
+  readonly code = 'insufficient_claims';
+
+  constructor({ claims, authorizationUri }: ClaimsChallenge, options: AuthErrorOptions = {}) {
+    const encoded = Buffer.from(claims).toString('base64');
+    super('The access token lacks claims that this resource requires.', {
+      ...options,
+      headers: {
+        'WWW-Authenticate':
+          `Bearer realm="", authorization_uri="${authorizationUri}", ` +
+          `error="insufficient_claims", claims="${encoded}"`,
+      },
+    });
+  }
+}
+
 export interface IdentityUnavailableErrorOptions extends AuthErrorOptions {
   /** `Retry-After` of the answer, in whole seconds. */
   retryAfterSeconds: number;

@@ -1,4 +1,14 @@
+export { challengeForClaims } from './claims-challenge.ts';
+export type { Claims, TokenVersion } from './claims.ts';
+export { clouds } from './clouds.ts';
 export * from './errors.ts';
+export {
+  explainToken,
+  type CheckVerdict,
+  type ExplainedCheck,
+  type ExplainOptions,
+  type TokenExplanation,
+} from './explain.ts';
 export * from './koa.ts';
 export {
   createEntraNetwork,
@@ -8,7 +18,8 @@ export {
   type EntraRequest,
   type EntraResponse,
 } from './network.ts';
-export type { Principal } from './principal.ts';
+export { assertPolicy, refusalOf, type Policy } from './policy.ts';
+export type { ClientCredentialKind, Principal } from './principal.ts';
 export {
   createTokenSource,
   type AcquiredToken,
@@ -17,6 +28,7 @@ export {
   type TokenSource,
   type TokenSourceOptions,
 } from './token-source.ts';
+export type { TrustOptions } from './trust.ts';
 export {
   createTokenVerifier,
   type JwtEngine,

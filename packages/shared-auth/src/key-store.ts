@@ -123,7 +123,7 @@ export const createKeyStore = ({ url, network, clock }: KeyStoreOptions): KeySto
       return found;
     },
     trusts(key) {
-      if (clock() >= refreshDueMs) void refresh();
+      if (current && clock() >= refreshDueMs) void refresh();
       return current?.keys.get(key.kid) === key && isWithin(maxAgeMs + lastKnownGoodMs);
     },
     async ready() {

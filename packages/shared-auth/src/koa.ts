@@ -1,7 +1,7 @@
 import type { Context, Middleware } from 'koa';
 import koaJwt from 'koa-jwt';
 import { bearerToken } from './bearer.ts';
-import { InsufficientRoleError } from './errors.ts';
+import { assertPolicy, refusalOf, type Policy } from './policy.ts';
 import type { Principal } from './principal.ts';
 import type { JwtEngine, TokenVerifier } from './verifier.ts';
 
@@ -85,19 +85,33 @@ const principalOf = (ctx: Context): Principal => {
 };
 
 /**
- * Lets through applications that were granted this app role.
+ * Lets through the callers that a policy admits.
  *
- * @throws InsufficientRoleError for others
+ * @throws TypeError at once for a policy that is malformed or admits every application
+ * @throws InsufficientRoleError, CallerNotAllowedError for other callers
  */
-export const requireAppRole = (role: string): Middleware =>
-  async function requireAppRole(ctx, next) {
-    const { roles, applicationId } = principalOf(ctx);
-    if (!roles.includes(role)) {
-      throw new InsufficientRoleError([role], { logFields: { roles, azp: applicationId } });
-    }
+export const requirePolicy = (policy: Policy): Middleware => {
+  assertPolicy(policy);
+  return async function requirePolicy(ctx, next) {
+    const refusal = refusalOf(policy, principalOf(ctx), ctx.method);
+    if (refusal) throw refusal;
     authorized.add(ctx.req);
     await next();
   };
+};
+
+/** Lets through applications that were granted this app role. @throws InsufficientRoleError for others */
+export const requireAppRole = (role: string): Middleware => requirePolicy({ appRole: role });
+
+/** The policies of a service by their names, each as middleware. @throws TypeError for a malformed one */
+export const namedPolicies = <Name extends string>(
+  policies: Readonly<Record<Name, Policy>>,
+): Readonly<Record<Name, Middleware>> =>
+  Object.freeze(
+    Object.fromEntries(
+      Object.entries<Policy>(policies).map(([name, policy]) => [name, requirePolicy(policy)]),
+    ) as Record<Name, Middleware>,
+  );
 
 /**
  * Lets through every authenticated application, with or without a role: for a door whose other side decides.

@@ -1,26 +1,18 @@
 import jsonwebtoken from 'jsonwebtoken';
 import type { KeyObject } from 'node:crypto';
-import { authorityOrigin } from './authority.ts';
-import { failedCheck, isGuid, isKeyIssuer, type ClaimRules, type Claims } from './claims.ts';
+import { failedCheck, isKeyIssuer, isTokenVersion, type Claims, type TokenVersion } from './claims.ts';
 import { maxTokenLength, parseCompactJws } from './compact-jws.ts';
 import { InvalidTokenError, type TokenCheck } from './errors.ts';
-import { createKeyStore } from './key-store.ts';
+import { createKeyStore, type KeyStore } from './key-store.ts';
 import type { EntraNetwork } from './network.ts';
 import { createPrincipalCache } from './principal-cache.ts';
 import { toPrincipal, type Principal } from './principal.ts';
+import { createTrust, type Trust, type TrustOptions } from './trust.ts';
 
-export interface TokenVerifierOptions {
-  /** Origin of the authority, such as `https://login.microsoftonline.com`. */
-  authorityHost: URL | string;
-  /** GUID of the tenant whose applications may call. */
-  tenantId: string;
-  /** Client id (GUID) of the API, the audience of its v2 tokens. */
-  clientId: string;
+export interface TokenVerifierOptions extends TrustOptions {
   network: EntraNetwork;
   /** Milliseconds since 1970. Default `Date.now`. */
   clock?: () => number;
-  /** Tolerated clock difference in seconds, 0 to 300. Default 300, as in .NET. */
-  skewSeconds?: number;
   /** How many verified tokens are remembered. Default 10,000; 0 verifies every token anew. */
   maxCachedTokens?: number;
 }
@@ -28,8 +20,9 @@ export interface TokenVerifierOptions {
 /** What jsonwebtoken, on its own or inside koa-jwt, holds a token against. */
 export interface JwtVerifyOptions {
   readonly algorithms: ['RS256'];
-  readonly issuer: string;
-  readonly audience: string;
+  /** Absent when any tenant may call: then the issuer follows from the token's tenant, and is checked after. */
+  readonly issuer?: string[];
+  readonly audience: string[];
   /** Seconds. */
   readonly clockTolerance: number;
   /** Seconds since 1970, read anew at each verification. */
@@ -60,20 +53,10 @@ export interface TokenVerifier {
   ready(): Promise<void>;
 }
 
-const jsonwebtokenEngine: JwtEngine = async (token, key, options) => jsonwebtoken.verify(token, key, options);
+const jsonwebtokenEngine: JwtEngine = async (token, key, options) =>
+  jsonwebtoken.verify(token, key, options as object);
 
-/** jsonwebtoken tells its failures apart by class and message. */
-const checkOf = (error: unknown): TokenCheck => {
-  if (error instanceof jsonwebtoken.TokenExpiredError) return 'expired';
-  if (error instanceof jsonwebtoken.NotBeforeError) return 'not_before';
-  const message = error instanceof Error ? error.message : '';
-  if (message.startsWith('jwt audience')) return 'audience';
-  if (message.startsWith('jwt issuer')) return 'issuer';
-  if (message.startsWith('invalid exp') || message.startsWith('invalid nbf')) return 'lifetime';
-  return 'signature';
-};
-
-/** Short enough for a log line; the sender chose it. */
+/** What a client may have sent, short enough for a log line. */
 const bounded = (value: unknown): unknown => (typeof value === 'string' ? value.slice(0, 200) : typeof value);
 
 const found = (kid: string, { iss, aud, ver }: Claims): Record<string, unknown> => ({
@@ -83,44 +66,43 @@ const found = (kid: string, { iss, aud, ver }: Claims): Record<string, unknown> 
   ver: bounded(ver),
 });
 
-const assertGuid = (name: string, value: string): void => {
-  if (!isGuid(value)) throw new TypeError(`${name} must be a GUID`);
-};
+/** jsonwebtoken checks the signature before any claim; its failures differ by message. */
+const isSignatureFailure = (error: unknown): boolean =>
+  !(error instanceof jsonwebtoken.TokenExpiredError) &&
+  !(error instanceof jsonwebtoken.NotBeforeError) &&
+  !(error instanceof Error && /^(?:jwt (?:audience|issuer)|invalid (?:exp|nbf)) /.test(error.message));
 
-/** Makes a verifier for the app-only tokens of one API. Throws a TypeError for options that cannot be meant. */
-export const createTokenVerifier = ({
-  authorityHost,
-  tenantId,
-  clientId,
-  network,
-  clock = Date.now,
-  skewSeconds = 300,
-  maxCachedTokens = 10_000,
-}: TokenVerifierOptions): TokenVerifier => {
-  assertGuid('tenantId', tenantId);
-  assertGuid('clientId', clientId);
-  if (!(skewSeconds >= 0 && skewSeconds <= 300)) throw new TypeError('skewSeconds must be 0 to 300');
-  const authority = `${authorityOrigin(authorityHost)}/${tenantId.toLowerCase()}`;
-  const rules: ClaimRules = {
-    issuer: `${authority}/v2.0`,
-    tenantId: tenantId.toLowerCase(),
-    audience: clientId.toLowerCase(),
-    skewSeconds,
-  };
-  const jwtOptions: JwtVerifyOptions = {
+const jwtOptionsOf = ({ rules }: Trust, clock: () => number): JwtVerifyOptions => {
+  const { tenants, versions, audiences, issuerOf, skewSeconds } = rules;
+  return {
     algorithms: ['RS256'],
-    issuer: rules.issuer,
-    audience: rules.audience,
+    ...(tenants !== 'any' && {
+      issuer: [...versions].flatMap((version) => [...tenants].map((tenant) => issuerOf(version, tenant))),
+    }),
+    audience: [...new Set([...versions].flatMap((version) => [...audiences[version]]))],
     clockTolerance: skewSeconds,
     get clockTimestamp() {
       return Math.floor(clock() / 1000);
     },
   };
-  const keys = createKeyStore({ url: `${authority}/discovery/v2.0/keys`, network, clock });
+};
+
+/** Makes a verifier for the app-only tokens of one API. @throws TypeError for options that cannot be meant */
+export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifier => {
+  const { network, clock = Date.now, maxCachedTokens = 10_000 } = options;
+  const trust = createTrust(options);
+  const jwtOptions = jwtOptionsOf(trust, clock);
+  const stores = new Map<TokenVersion, KeyStore>(
+    Object.entries(trust.keyUrls).map(([version, url]) => [
+      version as TokenVersion,
+      createKeyStore({ url, network, clock }),
+    ]),
+  );
+  const allStores = [...stores.values()];
   const cache = createPrincipalCache({
     maxEntries: maxCachedTokens,
     clock,
-    trusts: (key) => keys.trusts(key),
+    trusts: (key) => allStores.some((store) => store.trusts(key)),
   });
 
   const verifyAnew = async (token: string, { headers, engine = jsonwebtokenEngine }: VerifyOptions) => {
@@ -128,29 +110,36 @@ export const createTokenVerifier = ({
     const refuse = (check: TokenCheck): never => {
       throw new InvalidTokenError(check, { logFields: found(kid, unverified) });
     };
-    const key = await keys.find(kid, headers);
+    const { ver } = unverified;
+    const store = isTokenVersion(ver) ? stores.get(ver) : undefined;
+    if (store === undefined) return refuse('version');
+    const key = await store.find(kid, headers);
     if (key === undefined) return refuse('key_id');
     let claims: Claims;
     try {
       claims = (await engine(token, key.publicKey, jwtOptions)) as Claims;
     } catch (error) {
-      return refuse(checkOf(error));
+      const check = isSignatureFailure(error) ? 'signature' : undefined;
+      return refuse(check ?? failedCheck(unverified, trust.rules, clock() / 1000) ?? 'signature');
     }
-    const failed = failedCheck(claims, rules, clock() / 1000);
+    const failed = failedCheck(claims, trust.rules, clock() / 1000);
     if (failed !== undefined) return refuse(failed);
-    if (!isKeyIssuer(key.issuer, claims)) return refuse('key_issuer');
+    if (!isKeyIssuer(key.issuer, claims, trust.rules)) return refuse('key_issuer');
     const principal = toPrincipal(claims);
     cache.set(token, principal, key);
     return principal;
   };
 
+  const recall = (token: string): Principal | undefined =>
+    token.length > maxTokenLength ? undefined : cache.get(token);
+
   return {
-    async verify(token, options = {}) {
-      return cache.get(token) ?? verifyAnew(token, options);
+    recall,
+    async verify(token, verifyOptions = {}) {
+      return recall(token) ?? verifyAnew(token, verifyOptions);
     },
-    recall(token) {
-      return token.length > maxTokenLength ? undefined : cache.get(token);
+    async ready() {
+      await Promise.all(allStores.map((store) => store.ready()));
     },
-    ready: () => keys.ready(),
   };
 };
