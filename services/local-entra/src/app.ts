@@ -10,7 +10,7 @@ import {
 import Koa from 'koa';
 import { emulatorHeader } from './emulator-header.ts';
 import type { EntraContext } from './entra-context.ts';
-import { stsRoutes } from './routes.ts';
+import { graphRoutes, stsRoutes } from './routes.ts';
 
 export const createApp = (entra: EntraContext, logger: Logger, readiness: Readiness): Koa<ServiceState> => {
   const app = new Koa<ServiceState>();
@@ -19,6 +19,7 @@ export const createApp = (entra: EntraContext, logger: Logger, readiness: Readin
   app.use(health(readiness));
   app.use(accessLog);
   app.use(problemDetails());
+  app.use(graphRoutes(entra).routes());
   app.use(stsRoutes(entra).routes());
   app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));
   return app;

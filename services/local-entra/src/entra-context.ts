@@ -2,6 +2,7 @@ import type { IssuerKeys } from './assertions/issuer-keys.ts';
 import type { SigningKeys } from './certificates/signing-keys.ts';
 import type { Clock } from './clock.ts';
 import type { Directory } from './directory/directory.ts';
+import type { Propagation } from './weather/propagation.ts';
 
 /** What the endpoints stand on. */
 export interface EntraContext {
@@ -12,4 +13,7 @@ export interface EntraContext {
   /** Keys of the issuers that federated credentials trust. */
   issuerKeys: IssuerKeys;
   clock: Clock;
+  propagation: Propagation;
+  /** Resolves once the directory, as it is now, is kept. */
+  saveDirectory: () => Promise<void>;
 }

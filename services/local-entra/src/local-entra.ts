@@ -18,6 +18,7 @@ import { loadSecrets } from './secrets.ts';
 import { plantSeed } from './seed/plant-seed.ts';
 import { readSeed } from './seed/read-seed.ts';
 import type { Seed } from './seed/seed-schema.ts';
+import { createPropagation } from './weather/propagation.ts';
 import { packagedSeed } from './seed/packaged-seed.ts';
 
 export interface LocalEntraOptions {
@@ -108,7 +109,15 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
     clock,
     ownKeys: ownIssuerKeys({ origin, directory, signingKeys }),
   });
-  const entra: EntraContext = { origin, directory, signingKeys, issuerKeys, clock };
+  const entra: EntraContext = {
+    origin,
+    directory,
+    signingKeys,
+    issuerKeys,
+    clock,
+    propagation: createPropagation(clock),
+    saveDirectory: () => Promise.resolve(),
+  };
   const answer = createApp(entra, logger, options.readiness ?? { accepting: true }).callback();
   server.on('request', (request, response) => void answer(request, response));
 

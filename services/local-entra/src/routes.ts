@@ -7,12 +7,20 @@ import { keys } from './discovery/keys.ts';
 import { openidConfiguration } from './discovery/openid-configuration.ts';
 import type { EntraContext } from './entra-context.ts';
 import { renderStsErrors } from './sts-errors/render-sts-errors.ts';
+import { graph } from './graph/graph-endpoint.ts';
 import { refuseMethod, tokenEndpoint } from './token/token-endpoint.ts';
 import type { TokenState } from './token/token-state.ts';
 
 /** The router knows the state that a request begins with; the steps of an endpoint add to it. */
 const steps = (endpoint: readonly Middleware<TokenState>[]): RouterMiddleware<ServiceState>[] =>
   endpoint as unknown as RouterMiddleware<ServiceState>[];
+
+/** The addresses of Microsoft Graph. */
+export const graphRoutes = (entra: EntraContext): Router<ServiceState> => {
+  const router = new Router<ServiceState>();
+  router.all(['/v1.0/{*path}', '/beta/{*path}'], ...graph(entra));
+  return router;
+};
 
 /** The addresses of Entra's security token service. */
 export const stsRoutes = (entra: EntraContext): Router<ServiceState> => {

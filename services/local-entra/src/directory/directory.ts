@@ -12,6 +12,8 @@ export interface Directory {
   /** Of any tenant: client ids are unique in the world. */
   applicationByAppId(appId: string): Application | undefined;
   addApplication(application: Application): void;
+  /** An application that is registered in no tenant of this directory. */
+  addForeignApplication(application: Application): void;
   removeApplication(application: Application): void;
   /** To be called after `identifierUris` changed: tokens are asked for by them. */
   reindexApplication(application: Application): void;
@@ -98,6 +100,9 @@ export const createDirectory = (): Directory => {
       indexOf(application.tenantId).applications.set(application.id, application);
       applicationsByAppId.set(application.appId, application);
       learnUris(application);
+    },
+    addForeignApplication: (application) => {
+      applicationsByAppId.set(application.appId, application);
     },
     removeApplication: (application) => {
       indexOf(application.tenantId).applications.delete(application.id);

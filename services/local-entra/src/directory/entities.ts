@@ -77,6 +77,8 @@ export interface Application {
   readonly appId: string;
   /** The tenant that it is registered in. */
   readonly tenantId: string;
+  /** Object ids of the service principals that may change it. */
+  owners: string[];
   uniqueName: string | null;
   displayName: string;
   description: string | null;
@@ -95,6 +97,8 @@ export interface Application {
   tokenLifetimeSeconds: number | null;
   /** `refresh_in` of the tokens for this API; without it, half of a life of two hours or more. */
   refreshInSeconds: number | null;
+  /** Properties that Graph has and local-entra only keeps. */
+  other: Record<string, unknown>;
   readonly createdMs: number;
 }
 
@@ -104,11 +108,15 @@ export interface ServicePrincipal {
   readonly id: string;
   readonly appId: string;
   readonly tenantId: string;
+  owners: string[];
   displayName: string;
   accountEnabled: boolean;
   /** Refuse tokens to applications that hold none of its roles. */
   appRoleAssignmentRequired: boolean;
   servicePrincipalType: 'Application' | 'ManagedIdentity';
+  /** Of a managed identity: its resource id in Azure. */
+  alternativeNames: string[];
+  other: Record<string, unknown>;
   readonly createdMs: number;
 }
 

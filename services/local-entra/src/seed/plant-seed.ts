@@ -3,7 +3,8 @@ import { hashSecret } from '../directory/client-secret.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { AppRole, PasswordCredential, ServicePrincipal } from '../directory/entities.ts';
 import { stableGuid } from '../directory/stable-guid.ts';
-import type { ParsedSeed } from './seed-schema.ts';
+import { addGraphTo, graphApplication } from '../graph/graph-registration.ts';
+import { graphSeedName, type ParsedSeed } from './seed-schema.ts';
 
 type SeedTenant = ParsedSeed['tenants'][number];
 type SeedApplication = SeedTenant['applications'][number];
@@ -19,9 +20,12 @@ export interface PlantSeedOptions {
 
 /** Puts a seed's tenants, applications and grants into a directory. Ids that it does not name are always the same. */
 export const plantSeed = (directory: Directory, seed: ParsedSeed, options: PlantSeedOptions): void => {
+  directory.addForeignApplication(graphApplication());
   for (const tenant of seed.tenants) {
-    directory.addTenant({ id: tenant.id, displayName: tenant.displayName, domains: tenant.domains });
+    const entity = { id: tenant.id, displayName: tenant.displayName, domains: tenant.domains };
+    directory.addTenant(entity);
     const principals = new Map<string, ServicePrincipal>();
+    principals.set(graphSeedName, addGraphTo(directory, entity));
     for (const application of tenant.applications) {
       const principal = plantApplication(directory, tenant, application, options);
       principals.set(application.name, principal);
@@ -49,6 +53,7 @@ const plantApplication = (
     id: stableGuid('application', tenant.id, appId),
     appId,
     tenantId: tenant.id,
+    owners: [],
     uniqueName: seed.uniqueName ?? null,
     displayName,
     description: null,
@@ -73,16 +78,20 @@ const plantApplication = (
     })),
     tokenLifetimeSeconds: seed.tokenLifetimeSeconds ?? null,
     refreshInSeconds: seed.refreshInSeconds ?? null,
+    other: {},
     createdMs,
   });
   const principal: ServicePrincipal = {
     id: stableGuid('service principal', tenant.id, appId),
     appId,
     tenantId: tenant.id,
+    owners: [],
     displayName,
     accountEnabled: seed.accountEnabled,
     appRoleAssignmentRequired: seed.appRoleAssignmentRequired,
     servicePrincipalType: 'Application',
+    alternativeNames: [],
+    other: {},
     createdMs,
   };
   directory.addServicePrincipal(principal);

@@ -1,6 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import { graphPermissions } from '../graph/graph-registration.ts';
 import { keyCredentialOf } from '../directory/key-credential.ts';
+
+/** What grants call Microsoft Graph, which is in every tenant. */
+export const graphSeedName = 'microsoft-graph';
 
 const guid = z
   .string()
@@ -8,7 +12,8 @@ const guid = z
   .transform((text) => text.toLowerCase());
 const name = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'must be 1 to 63 letters, digits, dots, dashes or underscores');
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'must be 1 to 63 letters, digits, dots, dashes or underscores')
+  .refine((text) => text !== graphSeedName, `must not be ${graphSeedName}, which is there already`);
 const text = (max: number) =>
   z.string().min(1, 'must not be empty').max(max, `must be at most ${max} characters`);
 const instant = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T00:00:00Z' });
@@ -59,7 +64,7 @@ const optionalClaim = z.union([
 ]);
 
 const grantedRole = z.strictObject({
-  /** The API: an application's `name` in this seed, or its client id. */
+  /** The API: an application's `name` in this seed, its client id, or `microsoft-graph`. */
   resource: text(120),
   /** `value` of one of its app roles. */
   role: text(120),
@@ -150,7 +155,7 @@ const checkIds = (tenants: Tenants, report: Report): void => {
 
 const checkGrants = (tenants: Tenants, report: Report): void => {
   tenants.forEach((tenant, t) => {
-    const rolesOf = new Map<string, Set<string>>();
+    const rolesOf = new Map<string, ReadonlySet<string>>([[graphSeedName, graphPermissions]]);
     for (const { name, appId, appRoles } of tenant.applications) {
       const roles = new Set(appRoles.map((role) => role.value));
       rolesOf.set(name, roles);

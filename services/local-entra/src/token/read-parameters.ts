@@ -1,28 +1,10 @@
-import type { IncomingMessage } from 'node:http';
 import type { Middleware } from 'koa';
-import { ProblemError } from '@countersign/service-kit';
+import { readBody } from '../read-body.ts';
 import { StsError } from '../sts-errors/sts-error.ts';
 import type { TokenState } from './token-state.ts';
 
 /** Ample for a client assertion with its certificate chain. */
 const maxBodyBytes = 64 * 1024;
-
-const readText = async (request: IncomingMessage): Promise<string> => {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxBodyBytes) {
-      throw new ProblemError(`The body is longer than ${maxBodyBytes} bytes.`, {
-        status: 413,
-        code: 'content_too_large',
-        headers: { Connection: 'close' },
-      });
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-};
 
 const decode = (text: string): string => {
   try {
@@ -47,7 +29,7 @@ const readBasic = (header: string): [string, string] | undefined => {
  */
 export const readParameters: Middleware<TokenState> = async function readParameters(ctx, next) {
   const parameters = new Map<string, string>();
-  const text = await readText(ctx.req);
+  const text = await readBody(ctx.req, maxBodyBytes);
   const fields = ctx.is('application/x-www-form-urlencoded') ? new URLSearchParams(text) : [];
   for (const [name, value] of fields) {
     if (parameters.has(name)) throw new StsError('duplicateParameter', { parameter: name });

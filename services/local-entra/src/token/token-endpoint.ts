@@ -22,7 +22,7 @@ export const tokenEndpoint = (entra: EntraContext, version: EndpointVersion): Mi
   resolveClient(entra.directory),
   authenticateClient(entra),
   readResource(version),
-  resolveResource(entra.directory),
+  resolveResource(entra),
   resolveRoles(entra.directory, entra.clock),
   issueToken(entra, version),
 ];

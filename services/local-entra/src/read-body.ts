@@ -1,0 +1,20 @@
+import type { IncomingMessage } from 'node:http';
+import { ProblemError } from '@countersign/service-kit';
+
+/** A request's whole body as text. @throws {ProblemError} 413 for one that is longer. */
+export const readBody = async (request: IncomingMessage, maxBytes: number): Promise<string> => {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxBytes) {
+      throw new ProblemError(`The body is longer than ${maxBytes} bytes.`, {
+        status: 413,
+        code: 'content_too_large',
+        headers: { Connection: 'close' },
+      });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+};
