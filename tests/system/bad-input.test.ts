@@ -46,6 +46,7 @@ describe('a header that cannot be read: 400', () => {
 });
 
 describe('a token that is not valid: 401, one fixed answer, and the cause in the log alone', () => {
+  const invalidToken = 'The access token is not valid for this resource, or is no longer valid.';
   const otherTenant = '99999999-0000-4000-8000-000000000009';
   test.each<[name: string, make: () => string, failedCheck: string]>([
     [
@@ -74,14 +75,14 @@ describe('a token that is not valid: 401, one fixed answer, and the cause in the
     const response = await get(`Bearer ${make()}`);
     expect(response.status).toBe(401);
     expect(response.headers.get('www-authenticate')).toBe(
-      'Bearer error="invalid_token", error_description="The access token is not valid"',
+      `Bearer error="invalid_token", error_description="${invalidToken}"`,
     );
     const requestId = response.headers.get('x-request-id') as string;
     expect(await response.json()).toEqual({
       title: 'Unauthorized',
       status: 401,
       code: 'invalid_token',
-      detail: 'The access token is not valid.',
+      detail: invalidToken,
       requestId,
     });
     const [record] = await system
