@@ -27,11 +27,15 @@ const explanations: Readonly<Record<number, string>> = {
   900023: 'The tenant is neither a GUID nor a domain name: check the configuration.',
   900144: 'The token request lacks a parameter.',
   1002012: 'The scope of an application must be "<App ID URI of the API>/.default".',
+  1000502: 'The certificate of the client assertion has expired: rotate it.',
   7000112: 'The application is disabled in the tenant.',
+  7000214: 'The certificate of the client assertion has been revoked: rotate it.',
   7000215:
     'The client secret is wrong: use its value (not its id), and check that it belongs to this application.',
   7000216: 'The token request carried no credential.',
   7000222: 'The client secret has expired: rotate it.',
+  7000274: 'The client assertion does not match what is registered on the application.',
+  7000277: 'The client assertion does not match what is registered on the application.',
   9001023: 'Applications need a concrete tenant, not "common" or "consumers".',
 };
 

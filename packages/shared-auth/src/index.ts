@@ -10,23 +10,40 @@ export {
   type TokenExplanation,
 } from './explain.ts';
 export * from './koa.ts';
+export { azureApplication, type AzureApplication } from './credentials/azure-environment.ts';
+export type { ClientCredential } from './credentials/client-credential.ts';
+export type {
+  FederatedManagedIdentityOptions,
+  ManagedIdentityOptions,
+} from './credentials/managed-identity.ts';
 export {
   createEntraNetwork,
+  createPlatformNetwork,
   EntraNetworkError,
   type EntraNetwork,
   type EntraNetworkOptions,
   type EntraRequest,
   type EntraResponse,
 } from './network.ts';
+export type { AcquisitionReason, AuthObserver, Outcome } from './observer.ts';
 export { assertPolicy, refusalOf, type Policy } from './policy.ts';
 export type { ClientCredentialKind, Principal } from './principal.ts';
 export {
+  createSharedTokenCache,
+  type SharedTokenCache,
+  type SharedTokenCacheOptions,
+  type SharedTokenCacheStats,
+  type TokenPartition,
+  type TokenStore,
+} from './shared-token-cache.ts';
+export type { CacheKey } from './token-cipher.ts';
+export {
   createTokenSource,
   type AcquiredToken,
-  type ClientCredential,
   type TokenRequest,
   type TokenSource,
   type TokenSourceOptions,
+  type TokenSourceStats,
 } from './token-source.ts';
 export type { TrustOptions } from './trust.ts';
 export {
@@ -35,5 +52,6 @@ export {
   type JwtVerifyOptions,
   type TokenVerifier,
   type TokenVerifierOptions,
+  type TokenVerifierStats,
   type VerifyOptions,
 } from './verifier.ts';

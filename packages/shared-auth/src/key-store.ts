@@ -1,6 +1,7 @@
 import { IdentityUnavailableError } from './errors.ts';
-import { fetchSigningKeys, type SigningKey } from './jwks.ts';
+import { fetchSigningKeys, KeySetError, type SigningKey } from './jwks.ts';
 import type { EntraNetwork } from './network.ts';
+import type { AuthObserver } from './observer.ts';
 import { spreadRetryAfter } from './retry-after.ts';
 
 export interface KeyStoreOptions {
@@ -9,6 +10,7 @@ export interface KeyStoreOptions {
   network: EntraNetwork;
   /** Milliseconds since 1970. */
   clock: () => number;
+  observer: AuthObserver;
 }
 
 /** The keys of one issuer, cached as Entra asks for ("Keys metadata caching algorithm", signing-key-rollover). */
@@ -24,6 +26,8 @@ export interface KeyStore {
   trusts(key: SigningKey): boolean;
   /** Fetches the keys if there are none. @throws {@link IdentityUnavailableError} */
   ready(): Promise<void>;
+  /** How long ago the keys were fetched, in milliseconds; undefined before the first time. */
+  ageMs(): number | undefined;
 }
 
 const minutes = 60_000;
@@ -60,7 +64,7 @@ const keepUnchanged = (
     }),
   );
 
-export const createKeyStore = ({ url, network, clock }: KeyStoreOptions): KeyStore => {
+export const createKeyStore = ({ url, network, clock, observer }: KeyStoreOptions): KeyStore => {
   let current: KeySet | undefined;
   let inFlight: Promise<void> | undefined;
   let failure: { atMs: number; error: unknown } | undefined;
@@ -68,14 +72,18 @@ export const createKeyStore = ({ url, network, clock }: KeyStoreOptions): KeySto
   let unknownKidFetchedAtMs = -Infinity;
 
   const fetchKeys = async (headers: Readonly<Record<string, string>>): Promise<void> => {
+    const startMs = performance.now();
     try {
       const keys = await fetchSigningKeys(network, url, headers);
       current = { keys: keepUnchanged(keys, current), fetchedAtMs: clock() };
       refreshDueMs = current.fetchedAtMs + refreshAfterMs;
       failure = undefined;
+      observer.keysFetched?.({ url, outcome: 'ok', durationMs: performance.now() - startMs });
     } catch (error) {
       failure = { atMs: clock(), error };
       refreshDueMs = failure.atMs + retryRefreshMs;
+      const outcome = error instanceof KeySetError ? 'refused' : 'unavailable';
+      observer.keysFetched?.({ url, outcome, durationMs: performance.now() - startMs, error });
     }
   };
 
@@ -129,5 +137,6 @@ export const createKeyStore = ({ url, network, clock }: KeyStoreOptions): KeySto
     async ready() {
       await ensureKeys();
     },
+    ageMs: () => current && clock() - current.fetchedAtMs,
   };
 };

@@ -60,7 +60,8 @@ export const createMsalNetwork = ({ network, clock, currentCall }: MsalNetworkOp
     }
     if (isUnusable(response)) {
       const { status } = response;
-      throw unavailable(undefined, { endpoint, status }, response.headers['retry-after']);
+      const throttled = status === 429 || response.headers['retry-after'] !== undefined;
+      throw unavailable(undefined, { endpoint, status, throttled }, response.headers['retry-after']);
     }
     try {
       return {

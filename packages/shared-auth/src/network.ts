@@ -47,15 +47,11 @@ const flatHeaders = (headers: Response['headers']): Record<string, string> =>
     ]),
   );
 
-/**
- * A network for tokens and keys: https only, no redirect (a redirected POST would carry the client secret along),
- * no retry (callers know better when), one timeout over everything, and answers of bounded size.
- */
-export const createEntraNetwork = ({
-  ca,
-  timeoutMs = 10_000,
-  maxBodyBytes = 1024 * 1024,
-}: EntraNetworkOptions = {}): EntraNetwork => {
+/** Everything but the choice of addresses. */
+const createNetwork = (
+  { ca, timeoutMs = 10_000, maxBodyBytes = 1024 * 1024 }: EntraNetworkOptions,
+  isAllowed: (url: string) => boolean,
+): EntraNetwork => {
   // One context for all connections: parsing some 150 root certificates takes longer than a handshake.
   const secureContext =
     ca === undefined ? undefined : createSecureContext({ ca: [...getCACertificates('default'), ca] });
@@ -96,7 +92,7 @@ export const createEntraNetwork = ({
 
   return {
     async request(url, request = {}) {
-      if (!url.startsWith('https://')) throw new EntraNetworkError('the address is not https');
+      if (!isAllowed(url)) throw new EntraNetworkError('the address is not https');
       try {
         return await exchange(url, request);
       } catch (error) {
@@ -111,3 +107,14 @@ export const createEntraNetwork = ({
     },
   };
 };
+
+/**
+ * A network for tokens and keys: https only, no redirect (a redirected POST would carry the client secret along),
+ * no retry (callers know better when), one timeout over everything, and answers of bounded size.
+ */
+export const createEntraNetwork = (options: EntraNetworkOptions = {}): EntraNetwork =>
+  createNetwork(options, (url) => url.startsWith('https://'));
+
+/** A network for the token endpoints that Azure puts on its machines, which are plain http. */
+export const createPlatformNetwork = (options: EntraNetworkOptions = {}): EntraNetwork =>
+  createNetwork(options, (url) => /^https?:\/\//.test(url));

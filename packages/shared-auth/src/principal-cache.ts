@@ -15,6 +15,7 @@ export interface PrincipalCacheOptions {
 export interface PrincipalCache {
   get(token: string): Principal | undefined;
   set(token: string, principal: Principal, key: SigningKey): void;
+  size(): number;
 }
 
 interface Entry {
@@ -61,5 +62,6 @@ export const createPrincipalCache = ({
     set(token, principal, key) {
       if (maxEntries > 0) put(digest(token), { principal, key, expiresAtMs: principal.expiresAt.getTime() });
     },
+    size: () => recent.size + older.size,
   };
 };

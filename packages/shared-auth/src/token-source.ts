@@ -1,16 +1,12 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { readFile } from 'node:fs/promises';
-import { AuthError as MsalAuthError, ConfidentialClientApplication, ServerError } from '@azure/msal-node';
-import { explainAadsts } from './aadsts.ts';
 import { authorityOrigin } from './authority.ts';
 import { isGuid } from './claims.ts';
-import { IdentityUnavailableError, TokenAcquisitionError } from './errors.ts';
-import { createMsalNetwork, type AcquisitionCall } from './msal-network.ts';
-import type { EntraNetwork } from './network.ts';
-import { spreadRetryAfter } from './retry-after.ts';
-
-/** A client secret, or a file that holds it and is read again for every token request. */
-export type ClientCredential = { clientSecret: string } | { clientSecretFile: string };
+import { createCredentialChain } from './credentials/credential-chain.ts';
+import { createCredentialSource, type ClientCredential } from './credentials/client-credential.ts';
+import { IdentityUnavailableError } from './errors.ts';
+import { createPlatformNetwork, type EntraNetwork } from './network.ts';
+import type { AcquisitionReason, AuthObserver } from './observer.ts';
+import type { SharedTokenCache } from './shared-token-cache.ts';
+import { createTokenRequester, type TokenRequester } from './token-requester.ts';
 
 export interface TokenSourceOptions {
   /** Origin of the authority, such as `https://login.microsoftonline.com`. */
@@ -18,10 +14,20 @@ export interface TokenSourceOptions {
   tenantId: string;
   /** Client id (GUID) of the application that asks. */
   clientId: string;
-  credential: ClientCredential;
+  /** One credential, or several in the order in which they are tried. */
+  credential: ClientCredential | readonly ClientCredential[];
   network: EntraNetwork;
+  /** Reaches the token endpoint of a managed identity, which is plain http. Default {@link createPlatformNetwork}. */
+  platformNetwork?: EntraNetwork;
+  /** Tokens shared with other processes. Default none. */
+  sharedCache?: SharedTokenCache;
+  /** How many tokens are held. Default 10,000. */
+  maxTokens?: number;
+  observer?: AuthObserver;
   /** Milliseconds since 1970, running at the pace of `Date.now`, which MSAL uses. Default `Date.now`. */
   clock?: () => number;
+  /** Spreads refreshes; from 0 to 1. Default `Math.random`. */
+  random?: () => number;
 }
 
 export interface TokenRequest {
@@ -29,14 +35,29 @@ export interface TokenRequest {
   scope: string;
   /** Sent along if this call has to ask Entra: `x-request-id`, `traceparent`. */
   headers?: Readonly<Record<string, string>>;
+  /** Answer to a claims challenge. Entra is asked once for each text; after that its token serves this scope. */
+  claims?: string;
+  /** A token that the API has refused (401): another one is got, at most once a minute. */
+  refused?: string;
 }
 
 export interface AcquiredToken {
   readonly accessToken: string;
   readonly expiresAt: Date;
+  /** Whether it was at hand. */
   readonly fromCache: boolean;
   /** How long the call took, in milliseconds. */
   readonly durationMs: number;
+}
+
+export interface TokenSourceStats {
+  /** Calls that were answered from memory. */
+  hits: number;
+  /** Requests that went past it. */
+  acquisitions: number;
+  failures: number;
+  /** Tokens held now. */
+  tokens: number;
 }
 
 /** Tokens of one application. */
@@ -46,12 +67,13 @@ export interface TokenSource {
    *
    * @throws TypeError unless the scope ends in `/.default`
    * @throws {@link IdentityUnavailableError} when Entra cannot be reached and no valid token is at hand
-   * @throws {@link TokenAcquisitionError} when Entra refuses
+   * @throws TokenAcquisitionError when Entra refuses, or no credential can be used
    */
   getToken(request: TokenRequest): Promise<AcquiredToken>;
+  stats(): TokenSourceStats;
 }
 
-/** A token is replaced in the background when this much of its life is left … */
+/** A token is replaced in the background when this much of its life is left, and up to twice as much by chance … */
 const refreshMarginMs = 5 * 60_000;
 /** … or this part of its life, if that is less. */
 const refreshMarginShare = 0.2;
@@ -59,35 +81,38 @@ const refreshMarginShare = 0.2;
 const retryRefreshMs = 30_000;
 /** After a failure without a `Retry-After`, callers without a token are answered without a request for this long. */
 const coldRetryMs = 1000;
+/** An API that refuses every token must not make a token request of every call. */
+const replacementIntervalMs = 60_000;
 
-interface Entry {
-  token?: { accessToken: string; expiresAtMs: number; refreshAtMs: number };
-  inFlight?: Promise<AcquiredToken>;
-  failure?: { error: Error; untilMs: number };
+interface HeldToken {
+  readonly accessToken: string;
+  readonly expiresAtMs: number;
+  refreshAtMs: number;
+  readonly claims: string | undefined;
 }
 
-const toAcquisitionError = (error: unknown, call: AcquisitionCall): Error => {
-  if (call.unavailable) return call.unavailable;
-  if (error instanceof IdentityUnavailableError) return error;
-  if (error instanceof ServerError) {
-    const number = Number(error.errorNo);
-    const aadsts = Number.isInteger(number) && number > 0 ? number : undefined;
-    return new TokenAcquisitionError({
-      error: error.errorCode,
-      aadsts,
-      correlationId: error.correlationId,
-      explanation: explainAadsts(aadsts, error.errorCode),
-    });
-  }
-  if (error instanceof MsalAuthError) {
-    // Without the original: MSAL's messages may quote what the other side sent.
-    return new IdentityUnavailableError({
-      retryAfterSeconds: spreadRetryAfter(),
-      logFields: { msal: error.errorCode },
-    });
-  }
-  return error instanceof Error ? error : new Error(String(error));
-};
+interface Entry {
+  readonly scope: string;
+  readonly requester: TokenRequester;
+  /** In flight, by the claims asked for. */
+  readonly inFlight: Map<string | undefined, Promise<AcquiredToken>>;
+  token?: HeldToken;
+  failure?: { error: unknown; untilMs: number };
+  replacedAtMs: number;
+}
+
+const toAcquired = (token: HeldToken): AcquiredToken => ({
+  accessToken: token.accessToken,
+  expiresAt: new Date(token.expiresAtMs),
+  fromCache: true,
+  durationMs: 0,
+});
+
+/** Seconds that the other side asked to be left alone, if it did. */
+const pauseMsOf = (error: unknown): number =>
+  error instanceof IdentityUnavailableError && error.logFields['throttled'] === true
+    ? error.retryAfterSeconds * 1000
+    : coldRetryMs;
 
 /** Makes the token source of an application: a map in front of MSAL, which it asks once per scope and lifetime. */
 export const createTokenSource = ({
@@ -96,118 +121,139 @@ export const createTokenSource = ({
   clientId,
   credential,
   network,
+  platformNetwork = createPlatformNetwork(),
+  sharedCache,
+  maxTokens = 10_000,
+  observer = {},
   clock = Date.now,
+  random = Math.random,
 }: TokenSourceOptions): TokenSource => {
   if (!isGuid(tenantId)) throw new TypeError('tenantId must be a GUID');
   if (!isGuid(clientId)) throw new TypeError('clientId must be a GUID');
   const origin = authorityOrigin(authorityHost);
-  const calls = new AsyncLocalStorage<AcquisitionCall>();
-  const networkClient = createMsalNetwork({ network, clock, currentCall: () => calls.getStore() });
+  const list = Array.isArray(credential)
+    ? (credential as readonly ClientCredential[])
+    : [credential as ClientCredential];
+  const dependencies = { clientId, clock, platformNetwork };
+  const credentials = createCredentialChain(
+    list.map((each) => createCredentialSource(each, dependencies)),
+    clock,
+  );
   const entries = new Map<string, Entry>();
-  let client: { secret: string; msal: ConfidentialClientApplication } | undefined;
+  const counts = { hits: 0, acquisitions: 0, failures: 0 };
 
-  const readSecret = async (): Promise<string> =>
-    'clientSecret' in credential
-      ? credential.clientSecret
-      : (await readFile(credential.clientSecretFile, 'utf8')).trim();
-
-  /** MSAL keeps its secret for life, so a new secret means a new instance. */
-  const msalClient = async (): Promise<ConfidentialClientApplication> => {
-    const secret = await readSecret();
-    if (client?.secret !== secret) {
-      const msal = new ConfidentialClientApplication({
-        auth: {
-          clientId,
-          authority: `${origin}/${tenantId}`,
-          clientSecret: secret,
-          // Saves the question whether the host is one of Microsoft's, which a host of one's own could not answer.
-          knownAuthorities: [new URL(origin).host],
-        },
-        system: { networkClient },
-      });
-      client = { secret, msal };
-    }
-    return client.msal;
+  const hold = (
+    entry: Entry,
+    accessToken: string,
+    expiresAtMs: number,
+    refreshOnMs: number,
+    claims?: string,
+  ): void => {
+    const lifeMs = expiresAtMs - clock();
+    const marginMs = Math.min(refreshMarginMs, lifeMs * refreshMarginShare) * (1 + random());
+    const refreshAtMs = Math.min(refreshOnMs, expiresAtMs - marginMs);
+    entry.token = { accessToken, expiresAtMs, refreshAtMs, claims };
+    delete entry.failure;
   };
 
   const requestToken = async (
-    { scope, headers = {} }: TokenRequest,
     entry: Entry,
+    reason: AcquisitionReason,
+    { headers = {}, claims }: TokenRequest,
   ): Promise<AcquiredToken> => {
+    const { scope, requester, token: previous } = entry;
     const startMs = performance.now();
-    const call: AcquisitionCall = { headers };
-    const requestId = headers['x-request-id'];
+    counts.acquisitions += 1;
     try {
-      const result = await calls.run(call, async () => {
-        const msal = await msalClient();
-        return msal.acquireTokenByClientCredential({
-          scopes: [scope],
-          // A refresh has to go past the token that is being replaced.
-          skipCache: entry.token !== undefined,
-          ...(isGuid(requestId) && { correlationId: requestId }),
-        });
+      // Another process may have refreshed the token: only if the shared one is the old one too, Entra is asked.
+      const isShared = sharedCache !== undefined && reason === 'refresh';
+      let result = await requester.acquire({
+        headers,
+        claims,
+        skipCache: previous !== undefined && !isShared,
       });
-      if (!result?.accessToken || !result.expiresOn) throw new Error('MSAL returned no token');
-      const expiresAtMs = result.expiresOn.getTime();
-      const marginMs = Math.min(refreshMarginMs, (expiresAtMs - clock()) * refreshMarginShare);
-      const refreshAtMs = Math.min(result.refreshOn?.getTime() ?? Infinity, expiresAtMs - marginMs);
-      entry.token = { accessToken: result.accessToken, expiresAtMs, refreshAtMs };
-      delete entry.failure;
-      return {
-        accessToken: result.accessToken,
-        expiresAt: new Date(expiresAtMs),
-        fromCache: result.fromCache,
-        durationMs: performance.now() - startMs,
-      };
-    } catch (cause) {
-      const error = toAcquisitionError(cause, call);
-      const waitMs =
-        error instanceof IdentityUnavailableError && error.logFields['status'] === 429
-          ? error.retryAfterSeconds * 1000
-          : coldRetryMs;
-      entry.failure = { error, untilMs: clock() + waitMs };
-      if (entry.token) entry.token.refreshAtMs = clock() + Math.max(waitMs, retryRefreshMs);
+      if (result.accessToken === previous?.accessToken) {
+        result = await requester.acquire({ headers, claims, skipCache: true });
+      }
+      const { accessToken, expiresOn, refreshOn, fromCache } = result;
+      if (accessToken === '' || expiresOn === null) throw new Error('MSAL returned no token');
+      hold(entry, accessToken, expiresOn.getTime(), refreshOn?.getTime() ?? Infinity, claims);
+      const durationMs = performance.now() - startMs;
+      observer.tokenAcquired?.({ scope, reason, outcome: 'ok', fromSharedCache: fromCache, durationMs });
+      return { accessToken, expiresAt: new Date(expiresOn), fromCache, durationMs };
+    } catch (error) {
+      counts.failures += 1;
+      const pauseMs = pauseMsOf(error);
+      entry.failure = { error, untilMs: clock() + pauseMs };
+      if (entry.token) entry.token.refreshAtMs = clock() + Math.max(pauseMs, retryRefreshMs);
+      const outcome = error instanceof IdentityUnavailableError ? 'unavailable' : 'refused';
+      const durationMs = performance.now() - startMs;
+      observer.tokenAcquired?.({ scope, reason, outcome, fromSharedCache: false, durationMs, error });
       throw error;
     }
   };
 
   /** Single flight. */
-  const acquire = (request: TokenRequest, entry: Entry): Promise<AcquiredToken> => {
-    entry.inFlight ??= requestToken(request, entry).finally(() => {
-      delete entry.inFlight;
-    });
-    return entry.inFlight;
+  const acquire = (
+    entry: Entry,
+    reason: AcquisitionReason,
+    request: TokenRequest,
+  ): Promise<AcquiredToken> => {
+    const { inFlight } = entry;
+    let pending = inFlight.get(request.claims);
+    if (pending === undefined) {
+      const isPaused = entry.failure !== undefined && clock() < entry.failure.untilMs;
+      if (isPaused) return Promise.reject(entry.failure?.error);
+      pending = requestToken(entry, reason, request).finally(() => inFlight.delete(request.claims));
+      inFlight.set(request.claims, pending);
+    }
+    return pending;
   };
 
-  const entryOf = (scope: string): Entry => {
-    let entry = entries.get(scope);
-    if (entry === undefined) {
-      if (!scope.endsWith('/.default')) throw new TypeError('the scope of an application ends in /.default');
-      entry = {};
-      entries.set(scope, entry);
-    }
+  /** Tokens that have ended go first, then those that were asked for first. MSAL's memory of them goes along. */
+  const makeRoom = (): void => {
+    if (entries.size < maxTokens) return;
+    const now = clock();
+    for (const [key, { token }] of entries) if (token && now >= token.expiresAtMs) entries.delete(key);
+    const oldest = entries.keys();
+    while (entries.size >= maxTokens) entries.delete(oldest.next().value ?? '');
+  };
+
+  const createEntry = (scope: string): Entry => {
+    if (!scope.endsWith('/.default')) throw new TypeError('the scope of an application ends in /.default');
+    makeRoom();
+    const partition = { origin, tenantId, clientId, scope };
+    const cachePlugin = sharedCache?.pluginFor(partition);
+    const requester = createTokenRequester({ ...partition, credentials, network, clock, cachePlugin });
+    const entry: Entry = { scope, requester, inFlight: new Map(), replacedAtMs: -Infinity };
+    entries.set(scope, entry);
     return entry;
+  };
+
+  const mayReplace = (entry: Entry, { refused }: TokenRequest, now: number): boolean => {
+    if (refused === undefined || entry.token?.accessToken !== refused) return false;
+    if (now < entry.replacedAtMs + replacementIntervalMs) return false;
+    entry.replacedAtMs = now;
+    return true;
   };
 
   return {
     async getToken(request) {
-      const entry = entryOf(request.scope);
+      const entry = entries.get(request.scope) ?? createEntry(request.scope);
       const now = clock();
       const { token } = entry;
-      if (token && now < token.expiresAtMs) {
+      if (token === undefined || now >= token.expiresAtMs) return acquire(entry, 'cold', request);
+      if (request.claims !== undefined && request.claims !== token.claims)
+        return acquire(entry, 'claims', request);
+      if (mayReplace(entry, request, now)) return acquire(entry, 'replacement', request);
+      if (now >= token.refreshAtMs) {
         // The token in hand is good whatever becomes of this; a failure is in `entry.failure`.
-        if (now >= token.refreshAtMs) acquire(request, entry).catch(() => {});
-        return {
-          accessToken: token.accessToken,
-          expiresAt: new Date(token.expiresAtMs),
-          fromCache: true,
-          durationMs: 0,
-        };
+        const refresh = token.claims === undefined ? request : { ...request, claims: token.claims };
+        acquire(entry, 'refresh', refresh).catch(() => {});
       }
-      if (entry.inFlight === undefined && entry.failure && now < entry.failure.untilMs) {
-        throw entry.failure.error;
-      }
-      return acquire(request, entry);
+      counts.hits += 1;
+      return toAcquired(token);
     },
+    stats: () => ({ ...counts, tokens: entries.size }),
   };
 };

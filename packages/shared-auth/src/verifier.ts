@@ -5,6 +5,7 @@ import { maxTokenLength, parseCompactJws } from './compact-jws.ts';
 import { InvalidTokenError, type TokenCheck } from './errors.ts';
 import { createKeyStore, type KeyStore } from './key-store.ts';
 import type { EntraNetwork } from './network.ts';
+import type { AuthObserver } from './observer.ts';
 import { createPrincipalCache } from './principal-cache.ts';
 import { toPrincipal, type Principal } from './principal.ts';
 import { createTrust, type Trust, type TrustOptions } from './trust.ts';
@@ -15,6 +16,18 @@ export interface TokenVerifierOptions extends TrustOptions {
   clock?: () => number;
   /** How many verified tokens are remembered. Default 10,000; 0 verifies every token anew. */
   maxCachedTokens?: number;
+  observer?: AuthObserver;
+}
+
+export interface TokenVerifierStats {
+  /** Tokens that were known. */
+  hits: number;
+  /** Tokens that were verified anew, or refused. */
+  misses: number;
+  /** Verified tokens that are remembered now. */
+  cachedTokens: number;
+  /** Age of the oldest key set in use, in milliseconds; undefined while there is none. */
+  keysAgeMs: number | undefined;
 }
 
 /** What jsonwebtoken, on its own or inside koa-jwt, holds a token against. */
@@ -51,6 +64,7 @@ export interface TokenVerifier {
   recall(token: string): Principal | undefined;
   /** Fetches the keys if there are none. @throws IdentityUnavailableError */
   ready(): Promise<void>;
+  stats(): TokenVerifierStats;
 }
 
 const jsonwebtokenEngine: JwtEngine = async (token, key, options) =>
@@ -89,13 +103,13 @@ const jwtOptionsOf = ({ rules }: Trust, clock: () => number): JwtVerifyOptions =
 
 /** Makes a verifier for the app-only tokens of one API. @throws TypeError for options that cannot be meant */
 export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifier => {
-  const { network, clock = Date.now, maxCachedTokens = 10_000 } = options;
+  const { network, clock = Date.now, maxCachedTokens = 10_000, observer = {} } = options;
   const trust = createTrust(options);
   const jwtOptions = jwtOptionsOf(trust, clock);
   const stores = new Map<TokenVersion, KeyStore>(
     Object.entries(trust.keyUrls).map(([version, url]) => [
       version as TokenVersion,
-      createKeyStore({ url, network, clock }),
+      createKeyStore({ url, network, clock, observer }),
     ]),
   );
   const allStores = [...stores.values()];
@@ -105,7 +119,10 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     trusts: (key) => allStores.some((store) => store.trusts(key)),
   });
 
+  const counts = { hits: 0, misses: 0 };
+
   const verifyAnew = async (token: string, { headers, engine = jsonwebtokenEngine }: VerifyOptions) => {
+    counts.misses += 1;
     const { kid, claims: unverified } = parseCompactJws(token);
     const refuse = (check: TokenCheck): never => {
       throw new InvalidTokenError(check, { logFields: found(kid, unverified) });
@@ -130,8 +147,11 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     return principal;
   };
 
-  const recall = (token: string): Principal | undefined =>
-    token.length > maxTokenLength ? undefined : cache.get(token);
+  const recall = (token: string): Principal | undefined => {
+    const principal = token.length > maxTokenLength ? undefined : cache.get(token);
+    if (principal) counts.hits += 1;
+    return principal;
+  };
 
   return {
     recall,
@@ -140,6 +160,11 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     },
     async ready() {
       await Promise.all(allStores.map((store) => store.ready()));
+    },
+    stats() {
+      const ages = allStores.map((store) => store.ageMs()).filter((age) => age !== undefined);
+      const keysAgeMs = ages.length > 0 ? Math.max(...ages) : undefined;
+      return { ...counts, cachedTokens: cache.size(), keysAgeMs };
     },
   };
 };

@@ -1,0 +1,71 @@
+import { ManagedIdentityApplication, type AuthenticationResult } from '@azure/msal-node';
+import { createMsalNetwork } from '../msal-network.ts';
+import type { EntraNetwork } from '../network.ts';
+import { CredentialError, type CredentialSource } from './credential-source.ts';
+
+export interface ManagedIdentityOptions {
+  /** Client id of a user-assigned identity. Default: the system-assigned one. */
+  clientId?: string;
+}
+
+interface ManagedIdentityDependencies {
+  /** Reaches the platform's own addresses, which are plain http on this machine. */
+  platformNetwork: EntraNetwork;
+  /** Milliseconds since 1970. */
+  clock: () => number;
+}
+
+type Acquire = (scope: string) => Promise<AuthenticationResult>;
+
+/** MSAL finds out which platform this is, by the variables that the platform sets. */
+const managedIdentity = (
+  name: string,
+  { clientId }: ManagedIdentityOptions,
+  { platformNetwork, clock }: ManagedIdentityDependencies,
+): Acquire => {
+  const networkClient = createMsalNetwork({ network: platformNetwork, clock, currentCall: () => undefined });
+  const application = new ManagedIdentityApplication({
+    ...(clientId !== undefined && { managedIdentityIdParams: { userAssignedClientId: clientId } }),
+    system: { networkClient, disableInternalRetries: true },
+  });
+  return async (scope) => {
+    try {
+      // MSAL's own memory for these tokens is one for the whole process; ours is in front of it anyway.
+      return await application.acquireToken({ resource: scope, forceRefresh: true });
+    } catch (error) {
+      throw new CredentialError(name, 'The platform hands out no token for the managed identity.', {
+        cause: error,
+        isTransient: true,
+      });
+    }
+  };
+};
+
+/** A managed identity that is itself the application. */
+export const managedIdentitySource = (
+  options: ManagedIdentityOptions,
+  dependencies: ManagedIdentityDependencies,
+): CredentialSource => {
+  const acquire = managedIdentity('managedIdentity', options, dependencies);
+  return { name: 'managedIdentity', read: async () => ({ kind: 'platform', acquire }) };
+};
+
+export interface FederatedManagedIdentityOptions extends ManagedIdentityOptions {
+  /** Audience of the federated credential. Default `api://AzureADTokenExchange`. */
+  audience?: string;
+}
+
+/** A managed identity whose token proves another application, which has a federated credential for it. */
+export const federatedManagedIdentitySource = (
+  { audience = 'api://AzureADTokenExchange', ...options }: FederatedManagedIdentityOptions,
+  dependencies: ManagedIdentityDependencies,
+): CredentialSource => {
+  const acquire = managedIdentity('federatedManagedIdentity', options, dependencies);
+  return {
+    name: 'federatedManagedIdentity',
+    read: async () => ({
+      kind: 'assertion',
+      assertion: async () => (await acquire(audience)).accessToken,
+    }),
+  };
+};

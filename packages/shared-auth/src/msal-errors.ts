@@ -1,0 +1,33 @@
+import { AuthError as MsalAuthError, ServerError } from '@azure/msal-node';
+import { explainAadsts } from './aadsts.ts';
+import { CredentialError } from './credentials/credential-source.ts';
+import { AuthError, IdentityUnavailableError, TokenAcquisitionError } from './errors.ts';
+import { spreadRetryAfter } from './retry-after.ts';
+
+/** MSAL has the number as a property in most errors, and in the description in all. */
+const aadstsOf = ({ errorNo, errorMessage }: { errorNo?: string | undefined; errorMessage: string }) => {
+  const number = Number(errorNo ?? /AADSTS(\d{4,9})/.exec(errorMessage)?.[1]);
+  return Number.isInteger(number) && number > 0 ? number : undefined;
+};
+
+/**
+ * What went wrong in MSAL, as an error that knows its answer. MSAL's own error is not kept as a cause: its messages
+ * quote the other side, and credentials hang on its request.
+ */
+export const fromMsalError = (error: unknown): unknown => {
+  if (error instanceof AuthError || error instanceof CredentialError) return error;
+  if (!(error instanceof MsalAuthError)) return error;
+  const aadsts = aadstsOf(error);
+  if (error instanceof ServerError || aadsts !== undefined) {
+    return new TokenAcquisitionError({
+      error: error.errorCode,
+      aadsts,
+      correlationId: error.correlationId,
+      explanation: explainAadsts(aadsts, error.errorCode),
+    });
+  }
+  return new IdentityUnavailableError({
+    retryAfterSeconds: spreadRetryAfter(),
+    logFields: { msal: error.errorCode },
+  });
+};
