@@ -11,14 +11,25 @@ import Koa from 'koa';
 import { emulatorHeader } from './emulator-header.ts';
 import type { EntraContext } from './entra-context.ts';
 import { graphRoutes, stsRoutes } from './routes.ts';
+import type { Controls } from './weather/controls.ts';
+import { strikeFaults } from './weather/strike-faults.ts';
 
-export const createApp = (entra: EntraContext, logger: Logger, readiness: Readiness): Koa<ServiceState> => {
+export interface AppInput {
+  entra: EntraContext;
+  controls: Controls;
+  logger: Logger;
+  readiness: Readiness;
+}
+
+export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa<ServiceState> => {
   const app = new Koa<ServiceState>();
   app.use(requestContext(logger));
   app.use(emulatorHeader);
   app.use(health(readiness));
   app.use(accessLog);
+  app.use(controls.requests.record);
   app.use(problemDetails());
+  app.use(strikeFaults(controls.faults));
   app.use(graphRoutes(entra).routes());
   app.use(stsRoutes(entra).routes());
   app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));

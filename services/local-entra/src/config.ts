@@ -1,5 +1,14 @@
 import { commonSettings, fileTextSetting, portSetting } from '@countersign/service-kit';
 import { z } from 'zod';
+import type { LocalEntraOptions } from './local-entra.ts';
+
+/** A file's text together with its path, for messages. */
+const namedFileSetting = z.string().transform((path, context) => {
+  const read = fileTextSetting.safeParse(path);
+  if (read.success) return { path, text: read.data };
+  for (const { message } of read.error.issues) context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
 
 /** The environment of the service. */
 export const configSchema = z.object({
@@ -14,7 +23,36 @@ export const configSchema = z.object({
   /** Where generated secrets are kept, one file each. Default `<DATA_FOLDER>/secrets`. */
   SECRETS_FOLDER: z.string().optional(),
   /** Tenants and applications, YAML or JSON. Default: the packaged seed. */
-  SEED_FILE: fileTextSetting.optional(),
+  SEED_FILE: namedFileSetting.optional(),
+  /** Where the directory is kept, and found again at the next start. Default: it lives in memory. */
+  STATE_FILE: z.string().optional(),
+  /** Port of weather and forge on HOST. Default: closed. */
+  ADMIN_PORT: portSetting.optional(),
+  /** Port of the managed identity endpoints on HOST. Default: closed. */
+  MANAGED_IDENTITY_PORT: portSetting.optional(),
+  /** What `X-IDENTITY-HEADER` has to be. Default: random. */
+  MANAGED_IDENTITY_HEADER: z.string().optional(),
   /** PEM certificates to trust when the keys of other issuers are fetched. */
   FEDERATION_CA_FILE: fileTextSetting.optional(),
+});
+
+/** What the environment means for local-entra. */
+export const optionsOf = (config: z.output<typeof configSchema>): LocalEntraOptions => ({
+  seed: config.SEED_FILE?.text,
+  seedName: config.SEED_FILE?.path,
+  origin: config.ORIGIN,
+  dataFolder: config.DATA_FOLDER,
+  caFile: config.CA_FILE,
+  secretsFolder: config.SECRETS_FOLDER,
+  stateFile: config.STATE_FILE,
+  federationCa: config.FEDERATION_CA_FILE === undefined ? undefined : [config.FEDERATION_CA_FILE],
+  admin: config.ADMIN_PORT === undefined ? undefined : { host: config.HOST, port: config.ADMIN_PORT },
+  managedIdentity:
+    config.MANAGED_IDENTITY_PORT === undefined
+      ? undefined
+      : {
+          host: config.HOST,
+          port: config.MANAGED_IDENTITY_PORT,
+          identityHeader: config.MANAGED_IDENTITY_HEADER,
+        },
 });

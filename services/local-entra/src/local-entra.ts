@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
 import { createLogger, listen, type Logger, type Readiness } from '@countersign/service-kit';
 import { createApp } from './app.ts';
 import { createFetchJson } from './assertions/fetch-json.ts';
@@ -11,15 +10,17 @@ import { makePrivateFolder, writeFileAtomically } from './certificates/private-f
 import { createServerIdentity } from './certificates/server-identity.ts';
 import { createSigningKeys } from './certificates/signing-keys.ts';
 import type { Clock } from './clock.ts';
-import { createDirectory } from './directory/directory.ts';
 import type { EntraContext } from './entra-context.ts';
+import { createManagedIdentityApp } from './managed-identity/managed-identity-app.ts';
+import { prepareDirectory } from './prepare-directory.ts';
 import { publicOrigin } from './public-origin.ts';
-import { loadSecrets } from './secrets.ts';
-import { plantSeed } from './seed/plant-seed.ts';
-import { readSeed } from './seed/read-seed.ts';
 import type { Seed } from './seed/seed-schema.ts';
+import { closeServer, openSidePort, type SidePort } from './side-servers.ts';
+import { createAdminApp } from './weather/admin-app.ts';
+import { createControls, type Controls } from './weather/controls.ts';
+import { createFaults } from './weather/faults.ts';
 import { createPropagation } from './weather/propagation.ts';
-import { packagedSeed } from './seed/packaged-seed.ts';
+import { createRequestLog } from './weather/request-log.ts';
 
 export interface LocalEntraOptions {
   /** Tenants and applications, as an object or as YAML or JSON text. Default: the packaged seed. */
@@ -34,8 +35,14 @@ export interface LocalEntraOptions {
   caFile?: string | undefined;
   /** Where generated secrets are kept, one file each. Default `<dataFolder>/secrets`. */
   secretsFolder?: string | undefined;
+  /** Where the directory is kept. It wins over the seed where it exists. Default: the directory lives in memory. */
+  stateFile?: string | undefined;
   /** PEM certificates to trust, on top of Node's, when the keys of other issuers are fetched. */
   federationCa?: readonly string[] | undefined;
+  /** Port of the weather and the forge. Default: closed. */
+  admin?: SidePort | undefined;
+  /** Port of the managed identity endpoints. Default: closed. */
+  managedIdentity?: (SidePort & { identityHeader?: string | undefined }) | undefined;
   /** Default the system's clock. */
   clock?: Clock | undefined;
   /** Default: nothing is logged. */
@@ -51,41 +58,51 @@ export interface StartLocalEntraOptions extends LocalEntraOptions {
   port?: number | undefined;
 }
 
-/** For the documents of other issuers. */
-const issuerLimits = { timeoutMs: 5000, maxBytes: 256 * 1024 };
-
-/** A local Entra that does not listen yet. */
-export interface PreparedLocalEntra {
+/** A local Entra whose main port does not listen yet. Its other members are those of {@link LocalEntra}. */
+export interface PreparedLocalEntra extends Omit<LocalEntra, 'close' | 'origin'> {
   server: Server;
   /** The public origin; without one given, known once the server listens. */
   origin: () => string;
+  /** Closes the ports beside the main one. */
+  closeSidePorts: () => Promise<void>;
+}
+
+/** A local Entra that answers. */
+export interface LocalEntra extends Controls {
+  /** Such as `https://localhost:8443`. */
+  origin: string;
   /** PEM certificate of the authority that clients have to trust. */
   ca: string;
   /** Generated secrets by the applications' names in the seed. */
   secrets: Readonly<Record<string, string>>;
-}
-
-/** A local Entra that answers. */
-export interface LocalEntra extends Omit<PreparedLocalEntra, 'origin' | 'server'> {
-  /** Such as `https://localhost:8443`. */
-  origin: string;
+  /** Address of the admin port, where it is open. */
+  adminAddress: string | undefined;
+  /** Address of the managed identity endpoints and the value of their header, where they are open. */
+  managedIdentity: { address: string; identityHeader: string } | undefined;
   /** Stops listening and ends every connection. */
   close: () => Promise<void>;
 }
 
+/** For the documents of other issuers. */
+const issuerLimits = { timeoutMs: 5000, maxBytes: 256 * 1024 };
+
 /**
- * Makes keys, certificates, secrets and the directory, and the server that answers for them.
+ * Makes keys, certificates, secrets and the directory, opens the ports beside the main one, and makes the main server.
  *
- * @throws {ConfigError} for a seed, an origin or a folder that cannot be used.
+ * @throws {ConfigError} for a seed, an origin, a file or a port that cannot be used.
  */
 export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise<PreparedLocalEntra> => {
-  const { dataFolder, clock = Date.now } = options;
+  const { dataFolder } = options;
   const logger = options.logger ?? createLogger({ name: 'local-entra', version: '0', level: 'silent' });
-  const seed = readSeed(options.seed ?? (await packagedSeed()), options.seedName);
+  const readiness = options.readiness ?? { accepting: true };
   const givenOrigin = options.origin === undefined ? undefined : publicOrigin(options.origin);
+  const baseClock = options.clock ?? Date.now;
+  const clockShift = { ms: 0 };
+  const clock: Clock = () => baseClock() + clockShift.ms;
   if (dataFolder !== undefined) await makePrivateFolder(dataFolder);
 
   const host = givenOrigin === undefined ? 'localhost' : new URL(givenOrigin).hostname;
+  const { directory, secrets, save } = await prepareDirectory({ ...options, clock });
   const [identity, signingKeys] = await Promise.all([
     // By the system's clock always: TLS clients read that one.
     createServerIdentity({ folder: dataFolder, host, clock: Date.now }),
@@ -93,52 +110,62 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
   ]);
   if (options.caFile !== undefined) await writeFileAtomically(options.caFile, identity.ca, 0o644);
 
-  const withSecret = seed.tenants.flatMap(({ applications }) =>
-    applications.filter(({ generatedSecret }) => generatedSecret).map(({ name }) => name),
-  );
-  const secretsFolder = options.secretsFolder ?? (dataFolder && join(dataFolder, 'secrets'));
-  const secrets = await loadSecrets(withSecret, secretsFolder);
-  const directory = createDirectory();
-  plantSeed(directory, seed, { clock, secretFor: (name) => secrets[name] ?? '' });
-
   const server = createServer({ key: identity.key, cert: identity.certificate, minVersion: 'TLSv1.2' });
   const origin = (): string =>
     givenOrigin ?? `https://localhost:${(server.address() as AddressInfo | null)?.port ?? 0}`;
-  const issuerKeys = createIssuerKeys({
-    fetchJson: createFetchJson({ ...issuerLimits, extraCa: options.federationCa }),
-    clock,
-    ownKeys: ownIssuerKeys({ origin, directory, signingKeys }),
-  });
   const entra: EntraContext = {
     origin,
     directory,
     signingKeys,
-    issuerKeys,
+    issuerKeys: createIssuerKeys({
+      fetchJson: createFetchJson({ ...issuerLimits, extraCa: options.federationCa }),
+      clock,
+      ownKeys: ownIssuerKeys({ origin, directory, signingKeys }),
+    }),
     clock,
     propagation: createPropagation(clock),
-    saveDirectory: () => Promise.resolve(),
+    saveDirectory: save,
   };
-  const answer = createApp(entra, logger, options.readiness ?? { accepting: true }).callback();
+  const requests = createRequestLog({ directory, clock });
+  const controls = createControls({ entra, faults: createFaults(), requests, clockShift });
+  const answer = createApp({ entra, controls, logger, readiness }).callback();
   server.on('request', (request, response) => void answer(request, response));
 
   logger.warn('this is local-entra, an emulator for development and tests: it is not Microsoft Entra ID');
-  return { server, origin, ca: identity.ca, secrets };
+  const admin =
+    options.admin &&
+    (await openSidePort('admin', options.admin, createAdminApp(entra, controls, logger).callback(), logger));
+  const identityHeader = options.managedIdentity?.identityHeader ?? randomBytes(24).toString('base64url');
+  const identityApp = createManagedIdentityApp({ entra, controls, identityHeader, logger, readiness });
+  const managedIdentity =
+    options.managedIdentity &&
+    (await openSidePort('managed identity', options.managedIdentity, identityApp.callback(), logger));
+
+  return {
+    ...controls,
+    server,
+    origin,
+    ca: identity.ca,
+    secrets,
+    adminAddress: admin?.address,
+    managedIdentity: managedIdentity && { address: managedIdentity.address, identityHeader },
+    closeSidePorts: async () => {
+      if (admin) await closeServer(admin.server);
+      if (managedIdentity) await closeServer(managedIdentity.server);
+    },
+  };
 };
 
 /** Starts a local Entra in this process, on a free port unless one is given. */
 export const startLocalEntra = async (options: StartLocalEntraOptions = {}): Promise<LocalEntra> => {
-  const { server, origin, ca, secrets } = await createLocalEntra(options);
+  const { server, origin, closeSidePorts, ...rest } = await createLocalEntra(options);
   await listen(server, options.host ?? '127.0.0.1', options.port ?? 0);
-  const boundOrigin = origin();
   return {
-    origin: boundOrigin,
-    ca,
-    secrets,
+    ...rest,
+    origin: origin(),
     close: async () => {
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
-      await closed;
+      await closeSidePorts();
+      await closeServer(server);
     },
   };
 };

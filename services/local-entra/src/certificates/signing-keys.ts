@@ -26,13 +26,26 @@ export interface SigningKey {
   published: PublishedKey;
 }
 
+/** How keys are replaced: with the next one that was published already, or all at once. */
+export type RotationMode = 'emergency' | 'graceful';
+
 /** The keys of the token issuer: several are published, one signs. */
 export interface SigningKeys {
   /** The key that signs now. */
   current(): SigningKey;
+  /** The published key that signs after it. */
+  next(): SigningKey | undefined;
   /** The keys that are published. */
   published(): readonly SigningKey[];
+  /** A key that is never published: always the same one. */
+  unpublished(): Promise<SigningKey>;
+  rotate(mode: RotationMode): Promise<void>;
+  /** Signs with a new key, and publishes it only from then on (by the clock, milliseconds). */
+  hide(untilMs: number): Promise<void>;
 }
+
+/** Keys that sign no longer stay published this far back, for the tokens that they signed. */
+const maxPublished = 4;
 
 const storedSchema = z.strictObject({
   current: z.int().min(0),
@@ -82,16 +95,54 @@ export const createSigningKeys = async (options: {
     const { issueSigningCertificate } = await import('./issue-certificate.ts');
     return issueSigningCertificate(options.clock());
   };
-  let stored = await load(path);
-  if (!stored) {
-    stored = { current: 0, keys: await Promise.all([generate(), generate()]) };
+  const newKey = async (): Promise<KeptKey> => {
+    const pair = await generate();
+    return { ...toSigningKey(pair), pair, hiddenUntilMs: 0 };
+  };
+  const save = async (): Promise<void> => {
+    const stored: Stored = { current: keys.indexOf(current), keys: keys.map(({ pair }) => pair) };
     if (path !== undefined) await writeFileAtomically(path, JSON.stringify(stored));
-  }
-  const keys = stored.keys.map(toSigningKey);
-  const current = keys[stored.current];
-  if (!current) throw new ConfigError([`the file ${path} names a current key that it does not hold`]);
+  };
+
+  const stored = await load(path);
+  let keys: KeptKey[] = stored
+    ? stored.keys.map((pair) => ({ ...toSigningKey(pair), pair, hiddenUntilMs: 0 }))
+    : await Promise.all([newKey(), newKey()]);
+  let current = keyAt(keys, stored?.current ?? 0, path);
+  let stranger: Promise<SigningKey> | undefined;
+  if (!stored) await save();
+
   return {
     current: () => current,
-    published: () => keys,
+    next: () => keys[keys.indexOf(current) + 1],
+    published: () => keys.filter(({ hiddenUntilMs }) => hiddenUntilMs <= options.clock()),
+    unpublished: () => (stranger ??= generate().then(toSigningKey)),
+    rotate: async (mode) => {
+      if (mode === 'emergency') {
+        keys = await Promise.all([newKey(), newKey()]);
+        current = keyAt(keys, 0, path);
+      } else {
+        current = keys[keys.indexOf(current) + 1] ?? current;
+        keys = [...keys, await newKey()].slice(-maxPublished);
+      }
+      await save();
+    },
+    hide: async (untilMs) => {
+      const key = { ...(await newKey()), hiddenUntilMs: untilMs };
+      keys.splice(keys.indexOf(current) + 1, 0, key);
+      current = key;
+      await save();
+    },
   };
+};
+
+interface KeptKey extends SigningKey {
+  pair: CertifiedKey;
+  hiddenUntilMs: number;
+}
+
+const keyAt = (keys: readonly KeptKey[], index: number, path: string | undefined): KeptKey => {
+  const key = keys[index];
+  if (!key) throw new ConfigError([`the file ${path} names a current key that it does not hold`]);
+  return key;
 };

@@ -23,6 +23,7 @@ export interface Directory {
   servicePrincipalByAppId(tenantId: string, appId: string): ServicePrincipal | undefined;
   /** By client id or App ID URI. */
   servicePrincipalByName(tenantId: string, name: string): ServicePrincipal | undefined;
+  managedIdentities(tenantId: string): readonly ServicePrincipal[];
   addServicePrincipal(principal: ServicePrincipal): void;
   removeServicePrincipal(principal: ServicePrincipal): void;
 
@@ -39,6 +40,7 @@ interface TenantIndex {
   principals: Map<string, ServicePrincipal>;
   principalsByAppId: Map<string, ServicePrincipal>;
   principalsByUri: Map<string, ServicePrincipal>;
+  managedIdentities: ServicePrincipal[];
 }
 
 /** An empty directory, in memory. All look-ups take constant time. */
@@ -90,6 +92,7 @@ export const createDirectory = (): Directory => {
         principals: new Map(),
         principalsByAppId: new Map(),
         principalsByUri: new Map(),
+        managedIdentities: [],
       });
     },
 
@@ -121,9 +124,11 @@ export const createDirectory = (): Directory => {
       const { principalsByAppId, principalsByUri } = indexOf(tenantId);
       return principalsByAppId.get(name.toLowerCase()) ?? principalsByUri.get(name);
     },
+    managedIdentities: (tenantId) => indexOf(tenantId).managedIdentities,
     addServicePrincipal: (principal) => {
       const index = indexOf(principal.tenantId);
       index.principals.set(principal.id, principal);
+      if (principal.servicePrincipalType === 'ManagedIdentity') index.managedIdentities.push(principal);
       index.principalsByAppId.set(principal.appId, principal);
       for (const uri of applicationsByAppId.get(principal.appId)?.identifierUris ?? []) {
         index.principalsByUri.set(uri, principal);
@@ -132,6 +137,7 @@ export const createDirectory = (): Directory => {
     removeServicePrincipal: (principal) => {
       const index = indexOf(principal.tenantId);
       index.principals.delete(principal.id);
+      index.managedIdentities = index.managedIdentities.filter((other) => other !== principal);
       index.principalsByAppId.delete(principal.appId);
       for (const uri of applicationsByAppId.get(principal.appId)?.identifierUris ?? []) {
         index.principalsByUri.delete(uri);

@@ -1,13 +1,47 @@
 import type { Clock } from '../clock.ts';
-import { hashSecret } from '../directory/client-secret.ts';
+import { hashSecret, matchesSecret } from '../directory/client-secret.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { AppRole, PasswordCredential, ServicePrincipal } from '../directory/entities.ts';
 import { stableGuid } from '../directory/stable-guid.ts';
-import { addGraphTo, graphApplication } from '../graph/graph-registration.ts';
+import { addGraphTo } from '../graph/graph-registration.ts';
+import { systemAssigned } from '../managed-identity/resolve-identity.ts';
 import { graphSeedName, type ParsedSeed } from './seed-schema.ts';
 
 type SeedTenant = ParsedSeed['tenants'][number];
 type SeedApplication = SeedTenant['applications'][number];
+
+const clientIdOf = (tenant: SeedTenant, seed: SeedApplication): string =>
+  seed.appId ?? stableGuid('client id', tenant.id, seed.name);
+
+const generatedSecret = (value: string) => ({ displayName: 'generated at first start', value });
+
+/**
+ * Registers the generated secrets with applications that were kept from an earlier start: their files may have been
+ * deleted and made anew since.
+ */
+export const plantGeneratedSecrets = (
+  directory: Directory,
+  seed: ParsedSeed,
+  { clock, secretFor }: PlantSeedOptions,
+): void => {
+  for (const tenant of seed.tenants) {
+    for (const seedApplication of tenant.applications.filter(({ generatedSecret }) => generatedSecret)) {
+      const application = directory.applicationByAppId(clientIdOf(tenant, seedApplication));
+      const secret = secretFor(seedApplication.name);
+      const isKnown = application?.passwordCredentials.some((credential) =>
+        matchesSecret(credential, secret),
+      );
+      if (isKnown === false) {
+        application?.passwordCredentials.push(
+          plantSecret(application.appId, generatedSecret(secret), clock()),
+        );
+      }
+    }
+  }
+};
+
+/** Secrets of the seed are a year old, so that a clock that is put back does not shut anybody out. */
+const secretAgeMs = 365 * 86_400_000;
 
 /** Two years: what Entra gives a secret that nobody gave an end. */
 const secretLifetimeMs = 730 * 86_400_000;
@@ -20,7 +54,6 @@ export interface PlantSeedOptions {
 
 /** Puts a seed's tenants, applications and grants into a directory. Ids that it does not name are always the same. */
 export const plantSeed = (directory: Directory, seed: ParsedSeed, options: PlantSeedOptions): void => {
-  directory.addForeignApplication(graphApplication());
   for (const tenant of seed.tenants) {
     const entity = { id: tenant.id, displayName: tenant.displayName, domains: tenant.domains };
     directory.addTenant(entity);
@@ -31,8 +64,11 @@ export const plantSeed = (directory: Directory, seed: ParsedSeed, options: Plant
       principals.set(application.name, principal);
       principals.set(principal.appId, principal);
     }
-    for (const application of tenant.applications) {
-      plantGrants(directory, application, principals, options.clock());
+    for (const identity of tenant.managedIdentities) {
+      principals.set(identity.name, plantManagedIdentity(directory, tenant, identity, options.clock()));
+    }
+    for (const caller of [...tenant.applications, ...tenant.managedIdentities]) {
+      plantGrants(directory, caller, principals, options.clock());
     }
   }
 };
@@ -43,11 +79,11 @@ const plantApplication = (
   seed: SeedApplication,
   { clock, secretFor }: PlantSeedOptions,
 ): ServicePrincipal => {
-  const appId = seed.appId ?? stableGuid('client id', tenant.id, seed.name);
+  const appId = clientIdOf(tenant, seed);
   const displayName = seed.displayName ?? seed.name;
   const createdMs = clock();
   const secrets = seed.generatedSecret
-    ? [{ displayName: 'generated at first start', value: secretFor(seed.name) }, ...seed.secrets]
+    ? [generatedSecret(secretFor(seed.name)), ...seed.secrets]
     : seed.secrets;
   directory.addApplication({
     id: stableGuid('application', tenant.id, appId),
@@ -98,6 +134,36 @@ const plantApplication = (
   return principal;
 };
 
+const plantManagedIdentity = (
+  directory: Directory,
+  tenant: SeedTenant,
+  seed: SeedTenant['managedIdentities'][number],
+  createdMs: number,
+): ServicePrincipal => {
+  const appId = seed.clientId ?? stableGuid('client id', tenant.id, seed.name);
+  const principal: ServicePrincipal = {
+    id: stableGuid('service principal', tenant.id, appId),
+    appId,
+    tenantId: tenant.id,
+    owners: [],
+    displayName: seed.name,
+    accountEnabled: true,
+    appRoleAssignmentRequired: false,
+    servicePrincipalType: 'ManagedIdentity',
+    alternativeNames: [
+      seed.resourceId ?? identityResource(seed.name),
+      ...(seed.systemAssigned ? [systemAssigned] : []),
+    ],
+    other: {},
+    createdMs,
+  };
+  directory.addServicePrincipal(principal);
+  return principal;
+};
+
+const identityResource = (name: string): string =>
+  `/subscriptions/${stableGuid('subscription')}/resourcegroups/local/providers/Microsoft.ManagedIdentity/userAssignedIdentities/${name}`;
+
 const plantRole = (appId: string, role: SeedApplication['appRoles'][number]): AppRole => ({
   id: role.id ?? stableGuid('app role', appId, role.value),
   value: role.value,
@@ -113,26 +179,26 @@ const plantSecret = (
   nowMs: number,
 ): PasswordCredential => {
   const keyId = stableGuid('secret', appId, secret.value);
-  const startMs = secret.startDateTime === undefined ? nowMs : Date.parse(secret.startDateTime);
+  const startMs = secret.startDateTime === undefined ? nowMs - secretAgeMs : Date.parse(secret.startDateTime);
   return {
     keyId,
     displayName: secret.displayName ?? null,
     hint: secret.value.slice(0, 3),
     hash: hashSecret(keyId, secret.value),
     startMs,
-    endMs: secret.endDateTime === undefined ? startMs + secretLifetimeMs : Date.parse(secret.endDateTime),
+    endMs: secret.endDateTime === undefined ? nowMs + secretLifetimeMs : Date.parse(secret.endDateTime),
     visibleFromMs: 0,
   };
 };
 
 const plantGrants = (
   directory: Directory,
-  application: SeedApplication,
+  caller: Pick<SeedApplication, 'grantedRoles' | 'name'>,
   principals: ReadonlyMap<string, ServicePrincipal>,
   nowMs: number,
 ): void => {
-  const principal = principals.get(application.name);
-  for (const { resource, role } of application.grantedRoles) {
+  const principal = principals.get(caller.name);
+  for (const { resource, role } of caller.grantedRoles) {
     const api = principals.get(resource);
     const appRole =
       api && directory.applicationByAppId(api.appId)?.appRoles.find(({ value }) => value === role);

@@ -100,6 +100,16 @@ const application = z.strictObject({
   refreshInSeconds: z.int().min(1).max(100_800).optional(),
 });
 
+const managedIdentity = z.strictObject({
+  name,
+  clientId: guid.optional(),
+  /** Id in Azure. Default: one made of the name. */
+  resourceId: text(500).optional(),
+  /** The one that the machine itself has: a request that names none gets its token. */
+  systemAssigned: z.boolean().default(false),
+  grantedRoles: z.array(grantedRole).default([]),
+});
+
 const tenant = z.strictObject({
   id: guid,
   displayName: text(256),
@@ -112,6 +122,7 @@ const tenant = z.strictObject({
     )
     .default([]),
   applications: z.array(application).default([]),
+  managedIdentities: z.array(managedIdentity).default([]),
 });
 
 type Tenants = readonly z.output<typeof tenant>[];
@@ -133,6 +144,10 @@ const checkIds = (tenants: Tenants, report: Report): void => {
   tenants.forEach((tenant, t) => {
     unique('tenant id', tenant.id, ['tenants', t, 'id']);
     tenant.domains.forEach((domain, d) => unique('domain', domain, ['tenants', t, 'domains', d]));
+    tenant.managedIdentities.forEach((identity, m) => {
+      unique('name', identity.name, ['tenants', t, 'managedIdentities', m, 'name']);
+      unique('client id', identity.clientId, ['tenants', t, 'managedIdentities', m, 'clientId']);
+    });
     tenant.applications.forEach((application, a) => {
       const at = ['tenants', t, 'applications', a];
       unique('name', application.name, [...at, 'name']);
@@ -161,9 +176,16 @@ const checkGrants = (tenants: Tenants, report: Report): void => {
       rolesOf.set(name, roles);
       if (appId !== undefined) rolesOf.set(appId, roles);
     }
-    tenant.applications.forEach((application, a) => {
-      application.grantedRoles.forEach(({ resource, role }, g) => {
-        const at = ['tenants', t, 'applications', a, 'grantedRoles', g];
+    const callers = [
+      ...tenant.applications.map(({ grantedRoles }, a) => ({ grantedRoles, path: ['applications', a] })),
+      ...tenant.managedIdentities.map(({ grantedRoles }, m) => ({
+        grantedRoles,
+        path: ['managedIdentities', m],
+      })),
+    ];
+    callers.forEach(({ grantedRoles, path }) => {
+      grantedRoles.forEach(({ resource, role }, g) => {
+        const at = ['tenants', t, ...path, 'grantedRoles', g];
         const roles = rolesOf.get(resource);
         if (!roles) report([...at, 'resource'], `names no application of this tenant: "${resource}"`);
         else if (!roles.has(role)) report([...at, 'role'], `names no app role of ${resource}: "${role}"`);

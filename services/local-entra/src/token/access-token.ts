@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { SigningKey } from '../certificates/signing-keys.ts';
-import type { Application, AppRole, OptionalClaim, ServicePrincipal } from '../directory/entities.ts';
+import type { Application, OptionalClaim, ServicePrincipal } from '../directory/entities.ts';
 import { signJwt } from './sign-jwt.ts';
 import type { ClientAuthentication } from './token-state.ts';
 
@@ -14,7 +14,8 @@ export interface AccessTokenInput {
   resourceApplication: Application;
   /** The resource as the request names it. */
   requestedResource: string;
-  roles: readonly AppRole[];
+  /** Values of the granted roles. */
+  roles: readonly string[];
   nowSeconds: number;
   lifetimeSeconds: number;
 }
@@ -42,7 +43,7 @@ const commonClaims = (input: AccessTokenInput, uti: string): Record<string, unkn
   oid: input.client.id,
   rh: `1.${opaque(40)}.`,
   // Absent, not empty, without an assignment.
-  ...(input.roles.length > 0 && { roles: input.roles.map(({ value }) => value) }),
+  ...(input.roles.length > 0 && { roles: input.roles }),
   sub: input.client.id,
   tid: input.tenantId,
   uti,
@@ -73,12 +74,31 @@ const versionOne = (input: AccessTokenInput, origin: string, uti: string): Recor
   };
 };
 
+/** Header and claims of a token, not signed yet. */
+export interface AccessTokenParts {
+  header: Record<string, unknown>;
+  claims: Record<string, unknown>;
+  uti: string;
+}
+
 /** An app-only access token in the format that the resource's registration asks for. */
-export const issueAccessToken = (input: AccessTokenInput, key: SigningKey, origin: string): IssuedToken => {
+export const accessTokenParts = (
+  input: AccessTokenInput,
+  key: SigningKey,
+  origin: string,
+): AccessTokenParts => {
   const uti = opaque(16);
   const isVersionTwo = input.resourceApplication.requestedAccessTokenVersion === 2;
-  const header = { typ: 'JWT', alg: 'RS256', ...(!isVersionTwo && { x5t: key.kid }), kid: key.kid };
-  const claims = isVersionTwo ? versionTwo(input, origin, uti) : versionOne(input, origin, uti);
+  return {
+    header: { typ: 'JWT', alg: 'RS256', ...(!isVersionTwo && { x5t: key.kid }), kid: key.kid },
+    claims: isVersionTwo ? versionTwo(input, origin, uti) : versionOne(input, origin, uti),
+    uti,
+  };
+};
+
+/** The same, signed. */
+export const issueAccessToken = (input: AccessTokenInput, key: SigningKey, origin: string): IssuedToken => {
+  const { header, claims, uti } = accessTokenParts(input, key, origin);
   return {
     token: signJwt(header, claims, key),
     uti,

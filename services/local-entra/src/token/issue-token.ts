@@ -45,7 +45,7 @@ export const issueToken = (entra: EntraContext, version: EndpointVersion): Middl
         clientAuthentication,
         resourceApplication,
         requestedResource,
-        roles,
+        roles: roles.map(({ value }) => value),
         nowSeconds: Math.floor(entra.clock() / 1000),
         lifetimeSeconds,
       },

@@ -1,0 +1,50 @@
+import { ConfigError } from '@countersign/service-kit';
+import { readIfPresent, writeFileAtomically } from '../certificates/private-file.ts';
+import type { Directory } from './directory.ts';
+import { snapshotSchema, takeSnapshot, type Snapshot } from './snapshot.ts';
+
+/**
+ * Reads a state file.
+ *
+ * @returns undefined where there is none.
+ * @throws {ConfigError} that says what is wrong with it, and where.
+ */
+export const readStateFile = async (path: string): Promise<Snapshot | undefined> => {
+  const text = await readIfPresent(path);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new ConfigError([`the state file ${path} is not JSON: delete it to begin with the seed again`]);
+  }
+  const result = snapshotSchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new ConfigError([
+    `the state file ${path} cannot be used: ${issue?.path.join('.') || 'the file'}: ${issue?.message}; delete it to begin with the seed again`,
+  ]);
+};
+
+/**
+ * Returns a function that writes the directory to a file, whole or not at all. Calls during a write share the next
+ * one; each resolves once a state at least as new as at its call is on disk.
+ */
+export const createStateSaver = (path: string, directory: Directory): (() => Promise<void>) => {
+  let running: Promise<void> | undefined;
+  let waiting: Promise<void> | undefined;
+
+  const write = (): Promise<void> => {
+    waiting = undefined;
+    running = writeFileAtomically(path, JSON.stringify(takeSnapshot(directory))).finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+
+  return () => {
+    if (!running) return write();
+    waiting ??= running.then(write, write);
+    return waiting;
+  };
+};

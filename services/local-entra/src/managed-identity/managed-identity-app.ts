@@ -1,0 +1,40 @@
+import {
+  accessLog,
+  health,
+  problemDetails,
+  requestContext,
+  type Logger,
+  type Readiness,
+  type ServiceState,
+} from '@countersign/service-kit';
+import Koa from 'koa';
+import { emulatorHeader } from '../emulator-header.ts';
+import type { EntraContext } from '../entra-context.ts';
+import type { Controls } from '../weather/controls.ts';
+import { strikeFaults } from '../weather/strike-faults.ts';
+import { managedIdentityRoutes } from './managed-identity-routes.ts';
+
+export interface ManagedIdentityAppInput {
+  entra: EntraContext;
+  controls: Controls;
+  /** What `X-IDENTITY-HEADER` has to be. */
+  identityHeader: string;
+  logger: Logger;
+  readiness: Readiness;
+}
+
+/** The managed identity endpoints: plain HTTP, as on Azure. */
+export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<ServiceState> => {
+  const { entra, controls, logger } = input;
+  const app = new Koa<ServiceState>();
+  app.use(requestContext(logger));
+  app.use(emulatorHeader);
+  app.use(health(input.readiness));
+  app.use(accessLog);
+  app.use(controls.requests.record);
+  app.use(problemDetails());
+  app.use(strikeFaults(controls.faults));
+  app.use(managedIdentityRoutes(entra, input.identityHeader).routes());
+  app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));
+  return app;
+};
