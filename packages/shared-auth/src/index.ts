@@ -1,6 +1,18 @@
 export { challengeForClaims } from './claims-challenge.ts';
 export type { Claims, TokenVersion } from './claims.ts';
 export { clouds } from './clouds.ts';
+export {
+  createDownstreamApi,
+  type DownstreamApi,
+  type DownstreamApiOptions,
+  type DownstreamRequest,
+  type DownstreamResponse,
+} from './downstream/downstream-api.ts';
+export {
+  DownstreamError,
+  type DownstreamFailure,
+  type DownstreamProblem,
+} from './downstream/downstream-error.ts';
 export * from './errors.ts';
 export {
   explainToken,
