@@ -35,6 +35,6 @@ WORKDIR /app/${SERVICE}
 ENV NODE_ENV=production HOST=0.0.0.0
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=2s --timeout=3s --start-period=30s --retries=15 \
+HEALTHCHECK --interval=2s --timeout=3s --start-period=30s --start-interval=500ms --retries=15 \
     CMD ["node", "/app/packages/service-kit/dist/healthcheck.js"]
 CMD ["node", "--enable-source-maps", "dist/main.js"]

@@ -65,12 +65,13 @@ describe('a token that is not valid: 401, one fixed answer, and the cause in the
     ],
     ['of version 1', () => forge.token({ ver: '1.0' }), 'version'],
     ['of a user', () => forge.token({ scp: 'Records.Read', idtyp: 'user' }), 'app_only'],
-    ['alg none', () => forge.unsigned(), 'algorithm'],
+    ['alg none', () => `${forge.unsigned()}AAAA`, 'algorithm'],
+    ['alg none without a signature', () => forge.unsigned(), 'structure'],
     ['HS256 with the public key', () => forge.confused(), 'algorithm'],
     ['signed by a strange key', () => forge.strange(), 'signature'],
     ['unknown kid', () => forge.strange({ kid: 'nobody-knows-this-key' }), 'key_id'],
     ['8 kB of garbage', () => 'x'.repeat(8_192), 'structure'],
-    ['8 kB of garbage in three parts', () => `${'x'.repeat(4_000)}.${'y'.repeat(4_000)}.zzzz`, 'json'],
+    ['8 kB of garbage in three parts', () => `${'x'.repeat(4_000)}.${'y'.repeat(4_000)}.zzzz`, 'encoding'],
   ])('%s', async (_, make, failedCheck) => {
     const response = await get(`Bearer ${make()}`);
     expect(response.status).toBe(401);
