@@ -1,0 +1,100 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { readRequestContext } from '@countersign/service-kit';
+import type { TokenSource } from '@countersign/shared-auth';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createRecordsClient } from '../src/records-client.ts';
+
+let server: Server | undefined;
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+});
+
+const context = readRequestContext({ 'x-request-id': 'request-0001' });
+const record = {
+  id: 1,
+  name: 'Record 1',
+  description: 'Description of Record 1',
+  date: '2026-01-01T00:00:00.000Z',
+};
+
+/** The token source has tests of its own; here it hands out a fixed token. */
+const tokens = {
+  getToken: async () => ({ accessToken: 'the-token', expiresAt: new Date(), fromCache: true, durationMs: 0 }),
+} as unknown as TokenSource;
+
+const startApi = async (listener: RequestListener, path = '') => {
+  server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+  return createRecordsClient({ url, scope: 'api://x/.default', tokens, timeoutMs: 200 });
+};
+
+const answer =
+  (status: number, body: unknown, headers: Record<string, string> = {}): RequestListener =>
+  (_request, response) => {
+    response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
+  };
+
+describe('createRecordsClient', () => {
+  test('calls below the base URL, with token, request id and trace', async () => {
+    let seen: { url?: string; headers?: object } = {};
+    const fetchRecords = await startApi(({ url = '', headers }, response) => {
+      seen = { url, headers };
+      response.end(JSON.stringify([record]));
+    }, '/behind/a/gateway');
+    expect(await fetchRecords(context)).toMatchObject({ records: [record], tokenFromCache: true });
+    expect(seen).toMatchObject({
+      url: '/behind/a/gateway/api/records',
+      headers: {
+        authorization: 'Bearer the-token',
+        'x-request-id': 'request-0001',
+        traceparent: `00-${context.traceId}-${context.spanId}-01`,
+      },
+    });
+  });
+
+  const problem = { code: 'insufficient_role', requestId: 'request-0001' };
+  test.each([
+    ['401', answer(401, problem), { status: 502, code: 'downstream_refused' }],
+    ['403', answer(403, problem), { status: 502, code: 'downstream_refused' }],
+    ['500 with a page of HTML', answer(500, '<h1>no</h1>'), { status: 502, code: 'downstream_failed' }],
+    [
+      'a redirect, which would carry the token away',
+      answer(302, '', { location: '/' }),
+      { status: 502, code: 'downstream_failed' },
+    ],
+    ['200 with something else', answer(200, { records: [] }), { status: 502, code: 'downstream_invalid' }],
+    ['200 with no JSON', answer(200, 'records'), { status: 502, code: 'downstream_invalid' }],
+    [
+      '503 with Retry-After',
+      answer(503, problem, { 'retry-after': '7' }),
+      { status: 503, code: 'downstream_unavailable', headers: { 'Retry-After': '7' } },
+    ],
+    ['no answer in time', () => undefined, { status: 504, code: 'downstream_timeout' }],
+    [
+      'a broken connection',
+      (request) => request.socket.destroy(),
+      { status: 502, code: 'downstream_unreachable' },
+    ],
+  ] as [string, RequestListener, object][])('%s', async (_, listener, expected) => {
+    const fetchRecords = await startApi(listener);
+    await expect(fetchRecords(context)).rejects.toMatchObject(expected);
+  });
+
+  test('a refusal says what the other side said', async () => {
+    const fetchRecords = await startApi(answer(403, problem));
+    await expect(fetchRecords(context)).rejects.toMatchObject({
+      members: {
+        downstream: {
+          service: 'records-api',
+          status: 403,
+          code: 'insufficient_role',
+          requestId: 'request-0001',
+        },
+      },
+    });
+  });
+});
