@@ -22,7 +22,7 @@ const engineAnswers = (): boolean =>
 const runJest = async (project: string): Promise<JestResults> => {
   const outputFile = `artifacts/${project}.json`;
   rmSync(outputFile, { force: true });
-  const jest = createRequire(import.meta.url).resolve('jest/bin/jest.js');
+  const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
   const flags = [
     '--selectProjects',
     project,
