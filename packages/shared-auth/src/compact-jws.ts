@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { InvalidTokenError, type TokenCheck } from './errors.ts';
 import { topLevelKeys } from './json-keys.ts';
 
@@ -11,8 +12,6 @@ export interface CompactJws {
 export const maxTokenLength = 16 * 1024;
 
 const maxKidLength = 256;
-const base64url = /^[A-Za-z0-9_-]+$/;
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Claims that decide. A second one, also in another case, is refused: two readers of one token must not see two
@@ -45,21 +44,26 @@ const fail = (check: TokenCheck): never => {
 
 /** Bytes of a base64url segment whose text is the only one for these bytes (RFC 7515 §2, RFC 4648 §3.5). */
 const decodeSegment = (segment: string): Buffer => {
-  if (!base64url.test(segment)) fail('encoding');
   const bytes = Buffer.from(segment, 'base64url');
-  // Unused trailing bits could be varied to give one token many spellings.
+  // Other characters are skipped and unused trailing bits ignored, which would give one token many spellings.
   if (bytes.toString('base64url') !== segment) fail('encoding');
   return bytes;
 };
 
-const parseObject = (segment: string, isDecisive: (key: string) => boolean): Record<string, unknown> => {
-  let text: string;
-  try {
-    text = strictUtf8.decode(decodeSegment(segment));
-  } catch (error) {
-    if (error instanceof InvalidTokenError) throw error;
-    return fail('encoding');
+/** Names that decide and occur again in another case. */
+const hasFoldedRepetition = (keys: readonly string[], isDecisive: (key: string) => boolean): boolean => {
+  for (const key of keys) {
+    const folded = key.toLowerCase();
+    if (folded === key || !isDecisive(folded)) continue;
+    if (keys.some((other) => other !== key && other.toLowerCase() === folded)) return true;
   }
+  return false;
+};
+
+const parseObject = (segment: string, isDecisive: (key: string) => boolean): Record<string, unknown> => {
+  const bytes = decodeSegment(segment);
+  if (!isUtf8(bytes)) fail('encoding');
+  const text = bytes.toString('utf8');
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -67,15 +71,15 @@ const parseObject = (segment: string, isDecisive: (key: string) => boolean): Rec
     return fail('json');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail('json');
-  const seen = new Set<string>();
-  for (const key of topLevelKeys(text)) {
-    const folded = key.toLowerCase();
-    const name = isDecisive(folded) ? folded : key;
-    if (seen.has(name)) fail('duplicate_key');
-    seen.add(name);
-  }
+  const keys = topLevelKeys(text);
+  if (keys.length !== Object.keys(value).length || hasFoldedRepetition(keys, isDecisive))
+    fail('duplicate_key');
   return value as Record<string, unknown>;
 };
+
+/** Of a header every member decides. */
+const isHeaderMember = (): boolean => true;
+const isSecurityClaim = (key: string): boolean => securityClaims.has(key);
 
 /**
  * Takes a compact JWS (RFC 7515 §7.1) apart, more strictly than a verifier does: three canonical base64url segments,
@@ -89,11 +93,11 @@ export const parseCompactJws = (token: string): CompactJws => {
   const segments = token.split('.');
   const [header, payload, signature] = segments;
   if (segments.length !== 3 || !header || !payload || !signature) return fail('structure');
-  const { alg, typ, kid, crit, b64 } = parseObject(header, () => true);
+  const { alg, typ, kid, crit, b64 } = parseObject(header, isHeaderMember);
   if (alg !== 'RS256') fail('algorithm');
   if (typ !== undefined && typ !== 'JWT') fail('type');
   if (crit !== undefined || b64 !== undefined) fail('critical');
   if (typeof kid !== 'string' || kid === '' || kid.length > maxKidLength) return fail('key_id');
   decodeSegment(signature);
-  return { kid, claims: parseObject(payload, (key) => securityClaims.has(key)) };
+  return { kid, claims: parseObject(payload, isSecurityClaim) };
 };

@@ -15,6 +15,8 @@ export interface KeyStoreOptions {
 
 /** The keys of one issuer, cached as Entra asks for ("Keys metadata caching algorithm", signing-key-rollover). */
 export interface KeyStore {
+  /** The key of that name if it is at hand and fresh, without waiting. */
+  peek(kid: string, nowMs: number): SigningKey | undefined;
   /**
    * The key of that name, or undefined when the issuer has none.
    *
@@ -23,7 +25,7 @@ export interface KeyStore {
    */
   find(kid: string, headers?: Readonly<Record<string, string>>): Promise<SigningKey | undefined>;
   /** Whether a key that was found earlier is still one of the issuer's. */
-  trusts(key: SigningKey): boolean;
+  trusts(key: SigningKey, nowMs: number): boolean;
   /** Fetches the keys if there are none. @throws {@link IdentityUnavailableError} */
   ready(): Promise<void>;
   /** How long ago the keys were fetched, in milliseconds; undefined before the first time. */
@@ -115,6 +117,9 @@ export const createKeyStore = ({ url, network, clock, observer }: KeyStoreOption
   };
 
   return {
+    peek(kid, nowMs) {
+      return nowMs < refreshDueMs ? current?.keys.get(kid) : undefined;
+    },
     async find(kid, headers) {
       const before = current;
       await ensureKeys(headers);
@@ -130,9 +135,10 @@ export const createKeyStore = ({ url, network, clock, observer }: KeyStoreOption
       if (!found && failure) throw unavailable();
       return found;
     },
-    trusts(key) {
-      if (current && clock() >= refreshDueMs) void refresh();
-      return current?.keys.get(key.kid) === key && isWithin(maxAgeMs + lastKnownGoodMs);
+    trusts(key, nowMs) {
+      if (current === undefined || current.keys.get(key.kid) !== key) return false;
+      if (nowMs >= refreshDueMs) void refresh();
+      return nowMs < current.fetchedAtMs + maxAgeMs + lastKnownGoodMs;
     },
     async ready() {
       await ensureKeys();

@@ -29,20 +29,19 @@ const authorizationHeaders = ({ rawHeaders }: Context['req']): string[] =>
 
 const noop = async (): Promise<void> => {};
 
-/** koa-jwt as the engine of one request, on a context whose state is its own: no key or token stays behind in `ctx`. */
+/**
+ * koa-jwt as the engine of one request. It gets a context of its own, with the little that it uses of one, so that no
+ * key or token stays behind in the request's; making that of the request its prototype would cost more than the rest.
+ */
 const koaJwtEngine =
   (ctx: Context): JwtEngine =>
   async (token, key, options) => {
     const state: { user?: unknown } = {};
     // koa-jwt hands the secret through to jsonwebtoken, which takes a KeyObject; its types do not know that.
-    const verify = koaJwt({
-      secret: key as unknown as string,
-      getToken: () => token,
-      ...options,
-      algorithms: [...options.algorithms],
-    });
+    const verify = koaJwt({ ...options, secret: key as unknown as string, getToken: () => token });
+    const own = { state, throw: (...args: Parameters<Context['throw']>) => ctx.throw(...args) };
     try {
-      await verify(Object.create(ctx, { state: { value: state } }) as Context, noop);
+      await verify(own as unknown as Context, noop);
     } catch (error) {
       throw (error as { originalError?: unknown }).originalError ?? error;
     }

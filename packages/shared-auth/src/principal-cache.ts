@@ -5,16 +5,15 @@ import type { Principal } from './principal.ts';
 export interface PrincipalCacheOptions {
   /** Bound on the number of tokens; the one unused for longest goes first. */
   maxEntries: number;
-  /** Milliseconds since 1970. */
-  clock: () => number;
   /** Whether a key still vouches for the tokens that it has signed. */
-  trusts: (key: SigningKey) => boolean;
+  trusts: (key: SigningKey, nowMs: number) => boolean;
 }
 
 /** Tokens that were verified before. An entry ends with its token's life or with the trust in its key. */
 export interface PrincipalCache {
-  get(token: string): Principal | undefined;
-  set(token: string, principal: Principal, key: SigningKey): void;
+  /** @param id - of the token, by {@link digestOf} */
+  get(id: string, nowMs: number): Principal | undefined;
+  set(id: string, principal: Principal, key: SigningKey): void;
   size(): number;
 }
 
@@ -24,15 +23,13 @@ interface Entry {
   readonly expiresAtMs: number;
 }
 
-// Of the whole token: a part of it, or a weak hash, would let one caller pass for another. And tokens themselves do not
-// belong in memory for longer than needed.
-const digest = (token: string): string => hash('sha256', token, 'base64url');
+/**
+ * What stands for a token in the cache. Of the whole token: a part of it, or a weak hash, would let one caller pass for
+ * another. And tokens themselves do not belong in memory for longer than needed.
+ */
+export const digestOf = (token: string): string => hash('sha256', token, 'base64url');
 
-export const createPrincipalCache = ({
-  maxEntries,
-  clock,
-  trusts,
-}: PrincipalCacheOptions): PrincipalCache => {
+export const createPrincipalCache = ({ maxEntries, trusts }: PrincipalCacheOptions): PrincipalCache => {
   let recent = new Map<string, Entry>();
   let older = new Map<string, Entry>();
 
@@ -46,8 +43,7 @@ export const createPrincipalCache = ({
   };
 
   return {
-    get(token) {
-      const id = digest(token);
+    get(id, nowMs) {
       let entry = recent.get(id);
       if (entry === undefined) {
         entry = older.get(id);
@@ -55,12 +51,12 @@ export const createPrincipalCache = ({
         older.delete(id);
         put(id, entry);
       }
-      if (clock() < entry.expiresAtMs && trusts(entry.key)) return entry.principal;
+      if (nowMs < entry.expiresAtMs && trusts(entry.key, nowMs)) return entry.principal;
       recent.delete(id);
       return undefined;
     },
-    set(token, principal, key) {
-      if (maxEntries > 0) put(digest(token), { principal, key, expiresAtMs: principal.expiresAt.getTime() });
+    set(id, principal, key) {
+      if (maxEntries > 0) put(id, { principal, key, expiresAtMs: principal.expiresAt.getTime() });
     },
     size: () => recent.size + older.size,
   };

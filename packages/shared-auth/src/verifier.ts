@@ -6,7 +6,7 @@ import { InvalidTokenError, type TokenCheck } from './errors.ts';
 import { createKeyStore, type KeyStore } from './key-store.ts';
 import type { EntraNetwork } from './network.ts';
 import type { AuthObserver } from './observer.ts';
-import { createPrincipalCache } from './principal-cache.ts';
+import { createPrincipalCache, digestOf } from './principal-cache.ts';
 import { toPrincipal, type Principal } from './principal.ts';
 import { createTrust, type Trust, type TrustOptions } from './trust.ts';
 
@@ -42,8 +42,8 @@ export interface JwtVerifyOptions {
   readonly clockTimestamp: number;
 }
 
-/** Verifies signature and registered claims; resolves to the claims, or fails with jsonwebtoken's error. */
-export type JwtEngine = (token: string, key: KeyObject, options: JwtVerifyOptions) => Promise<unknown>;
+/** Verifies signature and registered claims; gives the claims, or fails with jsonwebtoken's error. */
+export type JwtEngine = (token: string, key: KeyObject, options: JwtVerifyOptions) => unknown;
 
 export interface VerifyOptions {
   /** Sent along if this call has to fetch keys: `x-request-id`, `traceparent`. */
@@ -67,7 +67,7 @@ export interface TokenVerifier {
   stats(): TokenVerifierStats;
 }
 
-const jsonwebtokenEngine: JwtEngine = async (token, key, options) =>
+const jsonwebtokenEngine: JwtEngine = (token, key, options) =>
   jsonwebtoken.verify(token, key, options as object);
 
 /** What a client may have sent, short enough for a log line. */
@@ -115,8 +115,7 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
   const allStores = [...stores.values()];
   const cache = createPrincipalCache({
     maxEntries: maxCachedTokens,
-    clock,
-    trusts: (key) => allStores.some((store) => store.trusts(key)),
+    trusts: (key, nowMs) => allStores.some((store) => store.trusts(key, nowMs)),
   });
 
   const counts = { hits: 0, misses: 0 };
@@ -130,11 +129,12 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     const { ver } = unverified;
     const store = isTokenVersion(ver) ? stores.get(ver) : undefined;
     if (store === undefined) return refuse('version');
-    const key = await store.find(kid, headers);
+    const key = store.peek(kid, clock()) ?? (await store.find(kid, headers));
     if (key === undefined) return refuse('key_id');
     let claims: Claims;
     try {
-      claims = (await engine(token, key.publicKey, jwtOptions)) as Claims;
+      const result = engine(token, key.publicKey, jwtOptions);
+      claims = (result instanceof Promise ? await result : result) as Claims;
     } catch (error) {
       const check = isSignatureFailure(error) ? 'signature' : undefined;
       return refuse(check ?? failedCheck(unverified, trust.rules, clock() / 1000) ?? 'signature');
@@ -143,13 +143,14 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     if (failed !== undefined) return refuse(failed);
     if (!isKeyIssuer(key.issuer, claims, trust.rules)) return refuse('key_issuer');
     const principal = toPrincipal(claims);
-    cache.set(token, principal, key);
+    if (maxCachedTokens > 0) cache.set(digestOf(token), principal, key);
     return principal;
   };
 
   const recall = (token: string): Principal | undefined => {
-    const principal = token.length > maxTokenLength ? undefined : cache.get(token);
-    if (principal) counts.hits += 1;
+    if (maxCachedTokens === 0 || token.length > maxTokenLength) return undefined;
+    const principal = cache.get(digestOf(token), clock());
+    if (principal !== undefined) counts.hits += 1;
     return principal;
   };
 
