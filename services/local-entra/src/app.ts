@@ -10,7 +10,7 @@ import {
 import Koa from 'koa';
 import { emulatorHeader } from './emulator-header.ts';
 import type { EntraContext } from './entra-context.ts';
-import { graphRoutes, stsRoutes } from './routes.ts';
+import { graphRoutes, pageRoutes, stsRoutes } from './routes.ts';
 import type { Controls } from './weather/controls.ts';
 import { strikeFaults } from './weather/strike-faults.ts';
 
@@ -30,6 +30,7 @@ export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa
   app.use(controls.requests.record);
   app.use(problemDetails());
   app.use(strikeFaults(controls.faults));
+  app.use(pageRoutes(entra, controls).routes());
   app.use(graphRoutes(entra).routes());
   app.use(stsRoutes(entra).routes());
   app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));

@@ -6,14 +6,23 @@ import { instanceDiscovery } from './discovery/instance-discovery.ts';
 import { keys } from './discovery/keys.ts';
 import { openidConfiguration } from './discovery/openid-configuration.ts';
 import type { EntraContext } from './entra-context.ts';
+import { statusPage } from './status-page/status-page.ts';
 import { renderStsErrors } from './sts-errors/render-sts-errors.ts';
 import { graph } from './graph/graph-endpoint.ts';
 import { refuseMethod, tokenEndpoint } from './token/token-endpoint.ts';
 import type { TokenState } from './token/token-state.ts';
+import type { Controls } from './weather/controls.ts';
 
 /** The router knows the state that a request begins with; the steps of an endpoint add to it. */
 const steps = (endpoint: readonly Middleware<TokenState>[]): RouterMiddleware<ServiceState>[] =>
   endpoint as unknown as RouterMiddleware<ServiceState>[];
+
+/** The page for people. */
+export const pageRoutes = (entra: EntraContext, controls: Controls): Router<ServiceState> => {
+  const router = new Router<ServiceState>();
+  router.get('/', statusPage(entra, controls));
+  return router;
+};
 
 /** The addresses of Microsoft Graph. */
 export const graphRoutes = (entra: EntraContext): Router<ServiceState> => {

@@ -12,8 +12,7 @@ export interface ExplainInput {
 /** Why the token endpoint refused, in words that need no manual. */
 const reasons: Readonly<Record<StsErrorCause, string>> = {
   missingCredential: 'the request holds no secret and no assertion',
-  wrongSecret:
-    'the secret is not one of this application: is it the value, not the id, and for this application?',
+  wrongSecret: 'the secret is not one of this application (its value is needed, not its id)',
   expiredSecret: 'the secret has expired',
   unsupportedAssertionType: 'client_assertion_type is not the one for JWTs',
   malformedAssertion: 'the assertion is not a JWT that can be used',
@@ -21,7 +20,7 @@ const reasons: Readonly<Record<StsErrorCause, string>> = {
     'no certificate with the thumbprint in the assertion is registered on the application',
   assertionKeyExpired: 'the certificate that signed the assertion has expired, or is not in force yet',
   assertionBadSignature: 'the signature of the assertion is wrong',
-  assertionNotInForce: 'the assertion has expired or is not in force yet: do the clocks agree?',
+  assertionNotInForce: 'the assertion has expired or is not in force yet (or the clocks disagree)',
   assertionOfAnotherClient: 'issuer or subject of the assertion is another client than client_id',
   assertionAudience: 'the audience of the assertion is not the token endpoint of this tenant',
   noFederatedCredential: 'the application has no federated credential (or none that is known yet)',
@@ -31,7 +30,7 @@ const reasons: Readonly<Record<StsErrorCause, string>> = {
   federatedSubject: 'no federated credential of the application has the subject of the token, to the letter',
   federatedKeyNotFound: 'the issuer of the token publishes no key with its kid',
   issuerUnavailable: 'the keys of the issuer could not be fetched',
-  unknownApplication: 'no application with this client id is in the tenant: is it the right tenant?',
+  unknownApplication: 'no application with this client id is in this tenant',
   invalidApplicationIdentifier: 'the client id is all zeros',
   disabledApplication: 'the application is switched off in this tenant',
   unknownTenant: 'there is no such tenant',
