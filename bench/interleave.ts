@@ -19,7 +19,7 @@ const median = (values: readonly number[]): number => {
  * rounds warm up and do not count.
  */
 export const interleave = async (cases: readonly BenchCase[], rounds: number): Promise<Medians> => {
-  const warmUp = 3;
+  const warmUp = 5;
   const samples = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds + warmUp; round += 1) {
     for (const { name, run, operations } of cases) {

@@ -6,6 +6,9 @@ export interface CompactJws {
   readonly kid: string;
   /** Not yet verified. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** What is signed (RFC 7515 §5.2): header and payload as they came. */
+  readonly signingInput: string;
+  readonly signature: Uint8Array;
 }
 
 /** Entra's tokens are some 1 to 4 kB; Node's own limit on all headers together is 16 KiB. */
@@ -98,6 +101,10 @@ export const parseCompactJws = (token: string): CompactJws => {
   if (typ !== undefined && typ !== 'JWT') fail('type');
   if (crit !== undefined || b64 !== undefined) fail('critical');
   if (typeof kid !== 'string' || kid === '' || kid.length > maxKidLength) return fail('key_id');
-  decodeSegment(signature);
-  return { kid, claims: parseObject(payload, isSecurityClaim) };
+  return {
+    kid,
+    signature: decodeSegment(signature),
+    claims: parseObject(payload, isSecurityClaim),
+    signingInput: token.slice(0, header.length + 1 + payload.length),
+  };
 };

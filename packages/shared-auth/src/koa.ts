@@ -17,15 +17,21 @@ export interface AuthenticateOptions {
   onPrincipal?: (ctx: Context, principal: Principal) => void;
 }
 
-/** Requests that a policy has let through. Kept off `ctx.state`, which any middleware may write. */
-const authorized = new WeakSet<Context['req']>();
+/** Marks requests that a policy has let through. Not in `ctx.state`, which any middleware may write. */
+const authorized = Symbol('authorized');
+
+type Guarded = Context & { [authorized]?: true };
 
 /** Node joins or drops repeated Authorization headers; the raw list has them all. */
-const authorizationHeaders = ({ rawHeaders }: Context['req']): string[] =>
-  rawHeaders.filter((_, index) => {
-    const name = rawHeaders[index - 1];
-    return index % 2 === 1 && name?.length === 13 && name.toLowerCase() === 'authorization';
-  });
+const authorizationHeaders = ({ rawHeaders }: Context['req']): string[] => {
+  const values: string[] = [];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (name.length === 13 && name.toLowerCase() === 'authorization')
+      values.push(rawHeaders[index + 1] ?? '');
+  }
+  return values;
+};
 
 const noop = async (): Promise<void> => {};
 
@@ -72,7 +78,7 @@ export const authenticate = (
     ctx.state['principal'] = principal;
     onPrincipal?.(ctx, principal);
     await next();
-    if (ctx.status < 400 && !authorized.has(ctx.req)) {
+    if (ctx.status < 400 && (ctx as Guarded)[authorized] !== true) {
       throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
     }
   };
@@ -94,7 +100,7 @@ export const requirePolicy = (policy: Policy): Middleware => {
   return async function requirePolicy(ctx, next) {
     const refusal = refusalOf(policy, principalOf(ctx), ctx.method);
     if (refusal) throw refusal;
-    authorized.add(ctx.req);
+    (ctx as Guarded)[authorized] = true;
     await next();
   };
 };
@@ -118,6 +124,6 @@ export const namedPolicies = <Name extends string>(
  */
 export const allowWithoutAppRole: Middleware = async function allowWithoutAppRole(ctx, next) {
   principalOf(ctx);
-  authorized.add(ctx.req);
+  (ctx as Guarded)[authorized] = true;
   await next();
 };

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
-import { createTokenVerifier, type TokenCheck } from '../src/index.ts';
+import jsonwebtoken from 'jsonwebtoken';
+import { createHmac, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { createTokenVerifier, type JwtEngine, type TokenCheck } from '../src/index.ts';
 import {
   apiClientId,
   appClaims,
@@ -249,6 +250,12 @@ test.each<[string, TokenCheck, string]>([
     `${goodHeader}.${parts(withClaims({ roles: ['admin'] }))[1]}.${goodSignature}`,
   ],
 ])('refused: %s', async (_, check, token) => {
+  // By koa-jwt's engine and by our own alike.
+  const engine: JwtEngine = async (...args) => jsonwebtoken.verify(...(args as [string, KeyObject, object]));
+  await expect(verifier.verify(token, { engine })).rejects.toMatchObject({
+    name: 'InvalidTokenError',
+    check,
+  });
   await expect(verifier.verify(token)).rejects.toMatchObject({
     name: 'InvalidTokenError',
     status: 401,
