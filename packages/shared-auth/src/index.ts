@@ -57,6 +57,11 @@ export {
   type TokenSourceOptions,
   type TokenSourceStats,
 } from './token-source.ts';
+export {
+  createRedisTokenStore,
+  type RedisTokenStore,
+  type RedisTokenStoreOptions,
+} from './redis-token-store.ts';
 export type { TrustOptions } from './trust.ts';
 export {
   createTokenVerifier,
