@@ -1,0 +1,121 @@
+import { type Deadlines, Progress, type Timed } from './deadlines.ts';
+import {
+  type Exchange,
+  type ResponseSink,
+  type Timeouts,
+  UpstreamError,
+  type UpstreamErrorKind,
+  type UpstreamRequest,
+} from './transport.ts';
+
+// RFC 9110 §15.2 sets no bound. A server has a handful of them to say; an endless row would hold the connection.
+const maxInformation = 16;
+
+/** The exchanges of one transport that are not over. */
+export class InFlight {
+  readonly deadlines: Deadlines;
+  count = 0;
+
+  constructor(deadlines: Deadlines) {
+    this.deadlines = deadlines;
+  }
+}
+
+/** What every exchange does, whichever client carries it: the sink hears the truth, once, and in time. */
+export abstract class BaseExchange implements Exchange, Timed {
+  readonly request: UpstreamRequest;
+  readonly progress: Progress;
+  over = false;
+  headReceived = false;
+  /** `send` has returned: the sink may be called. */
+  returned = false;
+  /** The connection has carried a request before. */
+  reused = false;
+  /** The upstream has sent something. */
+  answered = false;
+  /** The stream of the request has been read: it cannot be sent a second time. */
+  streamRead = false;
+  readonly #sink: ResponseSink;
+  readonly #inFlight: InFlight;
+  #informationCount = 0;
+
+  constructor(request: UpstreamRequest, sink: ResponseSink, timeouts: Timeouts, inFlight: InFlight) {
+    this.request = request;
+    this.#sink = sink;
+    this.#inFlight = inFlight;
+    this.progress = new Progress(inFlight.deadlines.clock, timeouts);
+    inFlight.count += 1;
+    inFlight.deadlines.add(this);
+  }
+
+  /** Takes the response up again after `progress.paused`. */
+  protected abstract resumeReading(): void;
+
+  /** Lets go of the request's body and closes the connection. */
+  protected abstract disconnect(): void;
+
+  resume(): void {
+    if (this.over || !this.progress.paused) return;
+    this.progress.paused = false;
+    this.progress.touch();
+    this.resumeReading();
+  }
+
+  abort(): void {
+    if (this.over) return;
+    this.finish();
+    this.disconnect();
+  }
+
+  checkDeadline(now: number): void {
+    const kind = this.progress.overdue(now);
+    if (kind !== undefined) this.fail(kind, `the upstream took too long: ${this.progress.phase}`);
+  }
+
+  /** Ends the exchange with an error, unless it is over. */
+  fail(kind: UpstreamErrorKind, message: string, cause?: unknown): void {
+    if (this.over) return;
+    const unseen =
+      this.progress.phase === 'connecting' || (this.reused && !this.answered && kind === 'reset');
+    const error = new UpstreamError(kind, message, {
+      retryable: unseen && !this.streamRead && kind !== 'closed' && kind !== 'protocol' && kind !== 'body',
+      headReceived: this.headReceived,
+      cause,
+    });
+    this.finish();
+    this.disconnect();
+    if (this.returned) this.#sink.onError(error);
+    else queueMicrotask(() => this.#sink.onError(error));
+  }
+
+  information(status: number, headers: string[]): void {
+    this.#informationCount += 1;
+    if (this.#informationCount > maxInformation) this.fail('protocol', 'too many 1xx responses');
+    else this.#sink.onInformation?.(status, headers);
+  }
+
+  head(status: number, reason: string, headers: string[]): void {
+    this.headReceived = true;
+    this.progress.enter('receiving');
+    this.#sink.onHead(status, reason, headers);
+  }
+
+  /** False when reading has to pause, or is over. */
+  data(chunk: Buffer): boolean {
+    this.progress.touch();
+    if (!this.#sink.onData(chunk) && !this.over) this.progress.paused = true;
+    return !this.progress.paused && !this.over;
+  }
+
+  end(trailers: string[]): void {
+    if (this.over) return;
+    this.finish();
+    this.#sink.onEnd(trailers);
+  }
+
+  protected finish(): void {
+    this.over = true;
+    this.#inFlight.count -= 1;
+    this.#inFlight.deadlines.delete(this);
+  }
+}

@@ -1,0 +1,127 @@
+import type { Readable } from 'node:stream';
+
+/** A flat list: name, value, name, value. Octets as latin1 characters. */
+export type FlatHeaders = readonly string[];
+
+/** A request as it goes to an upstream. */
+export interface UpstreamRequest {
+  method: string;
+  /** Origin-form, sent byte for byte. */
+  path: string;
+  /**
+   * Without hop-by-hop headers. `host` is added unless it is there. The transport alone frames the body: any
+   * `content-length` or `transfer-encoding` in the list is left out.
+   */
+  headers: FlatHeaders;
+  /** A stream is only read, never destroyed: when the exchange is over before its end, it is left paused. */
+  body: Buffer | Readable | null;
+  /** Length of a stream in bytes. Undefined: the stream is sent chunked. */
+  contentLength?: number | undefined;
+}
+
+/** In milliseconds, kept to within a quarter of a second. */
+export interface Timeouts {
+  /** To an open connection. */
+  connectMs: number;
+  /** From the request sent to the final head of the response. */
+  headMs: number;
+  /** Between two pieces of the body, either way. Does not run while the sink has paused the response. */
+  idleMs: number;
+}
+
+/** Hears one response. Never called before `send` has returned. */
+export interface ResponseSink {
+  /** Each 1xx response except 100 and 101. */
+  onInformation?(status: number, headers: string[]): void;
+  /** Once. */
+  onHead(status: number, reason: string, headers: string[]): void;
+  /** A piece of the body; the chunk is the sink's to keep. False pauses until `exchange.resume()`. */
+  onData(chunk: Buffer): boolean;
+  /** Exactly one of `onEnd` and `onError` comes, and nothing after it. */
+  onEnd(trailers: string[]): void;
+  onError(error: UpstreamError): void;
+}
+
+/** One request on its way. */
+export interface Exchange {
+  /** Takes up a response that the sink has paused. */
+  resume(): void;
+  /** Frees the connection at once. The sink hears nothing more. */
+  abort(): void;
+}
+
+export interface TransportStats {
+  /** Connections, those that are being opened among them. */
+  readonly open: number;
+  /** Connections that wait for a request. */
+  readonly idle: number;
+  /** Exchanges that are not over. */
+  readonly inFlight: number;
+}
+
+/** The way to one upstream. */
+export interface Transport {
+  send(request: UpstreamRequest, sink: ResponseSink, timeouts: Timeouts): Exchange;
+  readonly stats: TransportStats;
+  /** Takes no more requests, and resolves when those in flight are over and every connection is closed. */
+  close(): Promise<void>;
+}
+
+export interface TransportOptions {
+  /** How many connections there may be at once; a request beyond that fails as `closed`. Default: 1024. */
+  maxConnections?: number;
+  /** How long an idle connection is kept when the upstream does not say, in milliseconds. Default: 4000. */
+  idleConnectionMs?: number;
+  /** How long an idle connection is kept at most, whatever the upstream says, in milliseconds. Default: 60000. */
+  maxIdleConnectionMs?: number;
+  clock?: Clock;
+}
+
+/** Time, as a parameter so that a test can give its own. */
+export interface Clock {
+  /** Milliseconds, never going back. */
+  now(): number;
+  /** Calls back at an interval, without keeping the process alive, until the returned function is called. */
+  every(ms: number, callback: () => void): () => void;
+}
+
+export type UpstreamErrorKind =
+  /** No connection: refused, unreachable, name not found. */
+  | 'connect'
+  | 'connect_timeout'
+  | 'head_timeout'
+  | 'idle_timeout'
+  /** The upstream ended or reset the connection before the response was complete. */
+  | 'reset'
+  /** What the upstream sent is not HTTP/1.1, or what it should get is not. */
+  | 'protocol'
+  /** The body of the request broke off, or has not the length that was announced. */
+  | 'body'
+  /** The transport is closed, or has all the connections that it may have. */
+  | 'closed';
+
+export interface UpstreamErrorOptions {
+  retryable?: boolean;
+  headReceived?: boolean;
+  cause?: unknown;
+}
+
+/** Why there is no complete response. */
+export class UpstreamError extends Error {
+  readonly kind: UpstreamErrorKind;
+  /**
+   * The upstream has certainly not seen the request, or closed a reused connection without a byte; and no stream was
+   * read. The same request can be sent again: in the first case any, in the second one with an idempotent method.
+   */
+  readonly retryable: boolean;
+  /** The sink has heard `onHead`. */
+  readonly headReceived: boolean;
+
+  constructor(kind: UpstreamErrorKind, message: string, options: UpstreamErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'UpstreamError';
+    this.kind = kind;
+    this.retryable = options.retryable ?? false;
+    this.headReceived = options.headReceived ?? false;
+  }
+}

@@ -1,0 +1,227 @@
+import type { Socket } from 'node:net';
+import { PassThrough, type Readable } from 'node:stream';
+import { buildConnector, Client, type Dispatcher } from 'undici';
+import { ConnectionPool } from './connection-pool.ts';
+import { Deadlines } from './deadlines.ts';
+import { BaseExchange, InFlight } from './exchange-base.ts';
+import type { Transport, TransportOptions, UpstreamErrorKind, UpstreamRequest } from './transport.ts';
+
+/** The way to an upstream through undici: `http:` and `https:`. */
+export const createUndiciTransport = (origin: string, options: TransportOptions = {}): Transport => {
+  const inFlight = new InFlight(new Deadlines(options.clock));
+  const pool = new ConnectionPool<UndiciConnection>(options.maxConnections ?? 1024);
+
+  const takeConnection = (): UndiciConnection | undefined =>
+    pool.take() ?? (pool.full ? undefined : pool.add(new UndiciConnection(origin, options, pool)));
+
+  return {
+    send(request, sink, timeouts) {
+      const exchange = new UndiciExchange(request, sink, timeouts, inFlight);
+      const connection = pool.closed ? undefined : takeConnection();
+      if (connection) connection.dispatch(exchange);
+      else exchange.fail('closed', pool.closed ? 'the transport is closed' : 'too many connections');
+      exchange.returned = true;
+      return exchange;
+    },
+    get stats() {
+      return { open: pool.open, idle: pool.idle, inFlight: inFlight.count };
+    },
+    close: () => pool.close(),
+  };
+};
+
+/**
+ * One connection: an undici client of our own pool instead of undici's, because only so it is known which connection
+ * carries a request, whether it was used before, and what to close when it is given up.
+ */
+class UndiciConnection {
+  readonly client: Client;
+  requestCount = 0;
+  readonly #pool: ConnectionPool<UndiciConnection>;
+  #exchange: UndiciExchange | undefined;
+  #socket: Socket | undefined;
+
+  constructor(origin: string, options: TransportOptions, pool: ConnectionPool<UndiciConnection>) {
+    this.#pool = pool;
+    const connect = buildConnector({ timeout: 0, allowH2: false });
+    this.client = new Client(origin, {
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxHeaderSize: 32 * 1024,
+      keepAliveTimeout: options.idleConnectionMs ?? 4000,
+      keepAliveMaxTimeout: options.maxIdleConnectionMs ?? 60_000,
+      keepAliveTimeoutThreshold: 1000,
+      // undici's connector does return its socket, which its type does not say.
+      connect: (target, callback) => {
+        this.#socket = connect(target, callback) as unknown as Socket;
+      },
+    });
+    this.client.on('connect', () => (this.requestCount = 0));
+    this.client.on('disconnect', () => {
+      if (!this.#exchange) this.destroy();
+    });
+  }
+
+  dispatch(exchange: UndiciExchange): void {
+    this.#exchange = exchange;
+    exchange.connection = this;
+    const { method, path } = exchange.request;
+    this.client.dispatch(
+      { method, path, headers: framedHeaders(exchange.request), body: exchange.openBody() },
+      exchange,
+    );
+  }
+
+  /** The response is complete. */
+  release(): void {
+    this.#exchange = undefined;
+    this.#pool.release(this);
+  }
+
+  destroy(): void {
+    this.#exchange = undefined;
+    this.#pool.drop(this);
+    this.#socket?.on('error', () => {}).destroy(new Error('given up'));
+    this.client.destroy().catch(() => {});
+  }
+}
+
+class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler {
+  connection: UndiciConnection | undefined;
+  #controller: Dispatcher.DispatchController | undefined;
+  #body: RelayedBody | undefined;
+
+  openBody(): Buffer | PassThrough | null {
+    const { body, contentLength } = this.request;
+    if (body === null || contentLength === 0 || Buffer.isBuffer(body)) return body as Buffer | null;
+    this.#body = new RelayedBody(body);
+    return this.#body.relay;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    const { connection } = this;
+    if (this.over || !connection) {
+      controller.abort(new Error('given up'));
+      return;
+    }
+    this.reused = connection.requestCount > 0;
+    connection.requestCount += 1;
+    this.progress.enter('sending');
+    if (this.#body) {
+      this.streamRead = true;
+      this.#body.start();
+    }
+  }
+
+  onBodySent(): void {
+    if (!this.progress.paused) this.progress.touch();
+  }
+
+  onRequestSent(): void {
+    if (this.progress.phase === 'sending') this.progress.enter('waiting');
+  }
+
+  onResponseStarted(): void {
+    this.answered = true;
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusText = '',
+  ): void {
+    const headers = latin1Texts(controller.rawHeaders);
+    if (status < 200) this.information(status, headers);
+    else this.head(status, isReason(statusText) ? statusText : '', headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.data(chunk) && !this.over) controller.pause();
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#body?.letGo();
+    this.end(latin1Texts(controller.rawTrailers));
+    // After the sink: undici decides only now whether the connection can go on.
+    this.connection?.release();
+  }
+
+  onResponseError(_controller: unknown, error: Error & { code?: string }): void {
+    const phase = this.progress.phase;
+    this.fail(
+      this.#body?.broken ? 'body' : phase === 'connecting' ? connectKind(error) : failureKind(error),
+      `${phase}: ${error.message}`,
+      error,
+    );
+  }
+
+  protected override resumeReading(): void {
+    this.#controller?.resume();
+  }
+
+  protected override disconnect(): void {
+    this.#body?.letGo();
+    this.connection?.destroy();
+  }
+}
+
+/** A body that undici may destroy, as it does whenever a request ends early, fed from one that it may not. */
+class RelayedBody {
+  readonly relay = new PassThrough();
+  broken = false;
+  readonly #source: Readable;
+
+  constructor(source: Readable) {
+    this.#source = source;
+    this.relay.on('error', () => {});
+  }
+
+  start(): void {
+    this.#source.on('error', this.#onBroken).on('close', this.#onBroken);
+    if (this.#source.destroyed) this.#onBroken();
+    else this.#source.pipe(this.relay);
+  }
+
+  letGo(): void {
+    this.#source.off('error', this.#onBroken).off('close', this.#onBroken);
+    this.#source.unpipe(this.relay);
+    this.relay.destroy();
+  }
+
+  readonly #onBroken = (error?: Error): void => {
+    if (this.#source.readableEnded) return;
+    this.broken = true;
+    this.relay.destroy(error ?? new Error('the body of the request broke off'));
+  };
+}
+
+const framedHeaders = ({ headers, contentLength, body }: UpstreamRequest): string[] => {
+  const framed: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] as string;
+    if (/^(?:content-length|transfer-encoding)$/i.test(name)) continue;
+    framed.push(name, headers[index + 1] as string);
+  }
+  if (contentLength !== undefined && body !== null && !Buffer.isBuffer(body)) {
+    framed.push('content-length', String(contentLength));
+  }
+  return framed;
+};
+
+const latin1Texts = (raw: Dispatcher.DispatchController['rawHeaders']): string[] =>
+  ((raw ?? []) as Buffer[]).map((octets) => octets.toString('latin1'));
+
+const isReason = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text);
+
+const connectKind = ({ code = '' }: { code?: string }): UpstreamErrorKind =>
+  code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED' ? 'protocol' : 'connect';
+
+const failureKind = ({ code = '', message }: Error & { code?: string }): UpstreamErrorKind => {
+  if (code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH') return 'body';
+  // Both say that the connection ended before the body did.
+  if (code === 'HPE_INVALID_EOF_STATE' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return 'reset';
+  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return 'protocol';
+  return code === 'UND_ERR_SOCKET' && message.startsWith('bad ') ? 'protocol' : 'reset';
+};
