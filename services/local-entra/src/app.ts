@@ -8,6 +8,7 @@ import {
   type ServiceState,
 } from '@countersign/service-kit';
 import Koa from 'koa';
+import { logStackErrors } from './log-stack-errors.ts';
 import { emulatorHeader } from './emulator-header.ts';
 import type { EntraContext } from './entra-context.ts';
 import { graphRoutes, pageRoutes, stsRoutes } from './routes.ts';
@@ -33,6 +34,6 @@ export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa
   app.use(pageRoutes(entra, controls).routes());
   app.use(graphRoutes(entra).routes());
   app.use(stsRoutes(entra).routes());
-  app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));
+  app.on('error', logStackErrors(logger));
   return app;
 };

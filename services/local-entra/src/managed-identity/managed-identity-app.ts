@@ -8,6 +8,7 @@ import {
   type ServiceState,
 } from '@countersign/service-kit';
 import Koa from 'koa';
+import { logStackErrors } from '../log-stack-errors.ts';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
 import type { Controls } from '../weather/controls.ts';
@@ -35,6 +36,6 @@ export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<Se
   app.use(problemDetails());
   app.use(strikeFaults(controls.faults));
   app.use(managedIdentityRoutes(entra, input.identityHeader).routes());
-  app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));
+  app.on('error', logStackErrors(logger));
   return app;
 };

@@ -65,7 +65,10 @@ export const permissionMap = (directory: Directory, tenant: Tenant, limit: numbe
         directory.assignmentsOn(principal.id).length > 0),
   );
   const callers = allCallers.slice(0, limit);
-  const apis = allApis.slice(0, limit);
+  // The tenant's own first: lines cross less.
+  const isForeign = ({ appId }: ServicePrincipal): boolean =>
+    directory.applicationByAppId(appId)?.tenantId !== tenant.id;
+  const apis = allApis.toSorted((a, b) => Number(isForeign(a)) - Number(isForeign(b))).slice(0, limit);
   const apisById = new Map(apis.map((api) => [api.id, api]));
   return {
     callers,

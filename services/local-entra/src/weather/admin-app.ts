@@ -9,6 +9,7 @@ import {
 } from '@countersign/service-kit';
 import Koa, { type Middleware, type ParameterizedContext } from 'koa';
 import { z } from 'zod';
+import { logStackErrors } from '../log-stack-errors.ts';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
 import { readBody } from '../read-body.ts';
@@ -130,6 +131,6 @@ export const createAdminApp = (
   app.use(problemDetails());
   app.use(refuseBrowsers);
   app.use(adminRoutes(entra, controls).routes());
-  app.on('error', (error: unknown) => logger.error({ err: error }, 'answering failed'));
+  app.on('error', logStackErrors(logger));
   return app;
 };
