@@ -1,3 +1,4 @@
+export { bearerToken, type RequestCredentials } from './bearer.ts';
 export { challengeForClaims } from './claims-challenge.ts';
 export type { Claims, TokenVersion } from './claims.ts';
 export { clouds } from './clouds.ts';
