@@ -1,4 +1,4 @@
-import { createClient } from 'redis';
+import type { createClient } from 'redis';
 import type { TokenStore } from './shared-token-cache.ts';
 
 export interface RedisTokenStoreOptions {
@@ -20,18 +20,18 @@ export interface RedisTokenStore extends TokenStore {
 /** A server that is away is asked for again after this long, for as long as it takes. */
 const reconnectMs = 1000;
 
-/**
- * Makes a store on Redis or Valkey. It connects in the background, and while there is no connection its calls fail at
- * once, which the shared cache takes as it should.
- */
-export const createRedisTokenStore = ({
+type RedisClient = ReturnType<typeof createClient>;
+
+/** Loads the client when there is a store to reach: most who use this library have none. */
+const connect = async ({
   url,
   password,
   ca,
   connectTimeoutMs = 2000,
-}: RedisTokenStoreOptions): RedisTokenStore => {
+}: RedisTokenStoreOptions): Promise<RedisClient> => {
+  const redis = await import('redis');
   const isTls = new URL(url).protocol === 'rediss:';
-  const client = createClient({
+  const client = redis.createClient({
     url,
     ...(password !== undefined && { password }),
     // Otherwise commands wait for the connection to come back.
@@ -41,21 +41,33 @@ export const createRedisTokenStore = ({
       reconnectStrategy: () => reconnectMs,
       ...(isTls && { tls: true as const, ...(ca !== undefined && { ca }) }),
     },
-  });
+  }) as RedisClient;
   // Each failed attempt to connect is told here; what matters is the failed call, which the shared cache reports.
-  client.on('error', () => {});
-  const connected = client.connect().catch(() => {});
+  const firstOutcome = new Promise((resolve) => {
+    client.once('ready', resolve).on('error', resolve);
+  });
+  client.connect().catch(() => {});
+  await firstOutcome;
+  return client;
+};
+
+/**
+ * Makes a store on Redis or Valkey. It connects in the background, and while there is no connection its calls fail,
+ * which the shared cache takes as it should.
+ */
+export const createRedisTokenStore = (options: RedisTokenStoreOptions): RedisTokenStore => {
+  const connecting = connect(options);
+  // Told to whoever calls.
+  connecting.catch(() => {});
   return {
     async get(key) {
-      await connected;
-      return client.get(key);
+      return (await connecting).get(key);
     },
     async set(key, value, ttlSeconds) {
-      await connected;
-      await client.set(key, value, { expiration: { type: 'EX', value: ttlSeconds } });
+      await (await connecting).set(key, value, { expiration: { type: 'EX', value: ttlSeconds } });
     },
     close() {
-      client.destroy();
+      connecting.then((client) => client.destroy()).catch(() => {});
     },
   };
 };

@@ -91,7 +91,7 @@ export const certificateSource = ({
     if (loaded?.content.equals(content)) return loaded.certificate;
     try {
       const isPem = content.includes('-----BEGIN');
-      const pem = isPem ? content.toString('utf8') : pemOfPfx(content, password ?? '');
+      const pem = isPem ? content.toString('utf8') : await pemOfPfx(content, password ?? '');
       loaded = { content, certificate: parsePem(pem, isPem ? password : undefined) };
     } catch (error) {
       const { message } = error as Error;
