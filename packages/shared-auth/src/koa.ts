@@ -59,7 +59,8 @@ const koaJwtEngine =
  *
  * It authorizes nobody. Entra gives a token for any API to any application of the tenant, so a policy such as
  * {@link requireAppRole} has to follow. A successful answer that no policy has let through is replaced by an error
- * (500), for every caller, so that a forgotten policy shows at the first request.
+ * (500), for every caller, so that a forgotten policy shows at the first request. What a route writes around Koa
+ * (`ctx.respond = false`) cannot be taken back.
  *
  * @throws MissingTokenError, InvalidAuthorizationError, InvalidTokenError, IdentityUnavailableError
  */

@@ -1,6 +1,5 @@
-import { Agent } from 'node:https';
-import { createSecureContext, getCACertificates } from 'node:tls';
 import got, { type Response } from 'got';
+import { createHttpsAgent } from './https-agent.ts';
 
 export interface EntraNetworkOptions {
   /** PEM certificates to trust in addition to those that Node trusts by default (`NODE_EXTRA_CA_CERTS` included). */
@@ -52,10 +51,7 @@ const createNetwork = (
   { ca, timeoutMs = 10_000, maxBodyBytes = 1024 * 1024 }: EntraNetworkOptions,
   isAllowed: (url: string) => boolean,
 ): EntraNetwork => {
-  // One context for all connections: parsing some 150 root certificates takes longer than a handshake.
-  const secureContext =
-    ca === undefined ? undefined : createSecureContext({ ca: [...getCACertificates('default'), ca] });
-  const agent = new Agent({ keepAlive: true, ...(secureContext && { secureContext }) });
+  const agent = createHttpsAgent(ca);
   const client = got.extend({
     agent: { https: agent },
     followRedirect: false,

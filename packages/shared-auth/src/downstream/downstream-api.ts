@@ -1,4 +1,3 @@
-import { getCACertificates } from 'node:tls';
 import {
   BrokenCircuitError,
   bulkhead,
@@ -8,6 +7,7 @@ import {
   handleAll,
 } from 'cockatiel';
 import got, { RequestError, TimeoutError, type Response } from 'got';
+import { createHttpsAgent } from '../https-agent.ts';
 import type { AuthObserver } from '../observer.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import type { TokenSource } from '../token-source.ts';
@@ -84,6 +84,8 @@ export interface DownstreamApi {
    * @throws TypeError for a reserved header, or a path that leaves the base address
    */
   request(request: DownstreamRequest): Promise<DownstreamResponse>;
+  /** Closes idle connections. */
+  close(): void;
 }
 
 const idempotent = new Set(['GET', 'HEAD', 'PUT', 'DELETE']);
@@ -134,13 +136,14 @@ export const createDownstreamApi = (options: DownstreamApiOptions): DownstreamAp
     random = Math.random,
   } = options;
   const base = new URL(new URL(options.baseUrl).href.replace(/\/?$/, '/'));
+  const agent = createHttpsAgent(ca);
   const http = got.extend({
+    agent: { https: agent },
     timeout: { request: timeoutMs },
     retry: { limit: 0 },
     throwHttpErrors: false,
     // A redirect would carry the token to wherever it points.
     followRedirect: false,
-    ...(ca !== undefined && { https: { certificateAuthority: [...getCACertificates('default'), ca] } }),
   });
   const budget = createRetryBudget(retryShare, 10);
   const turns = bulkhead(maxConcurrent, maxQueued);
@@ -295,6 +298,7 @@ export const createDownstreamApi = (options: DownstreamApiOptions): DownstreamAp
   };
 
   return {
+    close: () => agent.destroy(),
     async request(request) {
       const { method = 'GET', headers = {} } = request;
       assertNoReservedHeader(headers);
