@@ -34,7 +34,7 @@ export interface PreparedDirectory {
  */
 export const prepareDirectory = async (options: PrepareDirectoryOptions): Promise<PreparedDirectory> => {
   const { clock, dataFolder, stateFile } = options;
-  const seed = readSeed(options.seed ?? (await packagedSeed()), options.seedName);
+  const seed = await readSeed(options.seed ?? (await packagedSeed()), options.seedName);
   const withSecret = seed.tenants.flatMap(({ applications }) =>
     applications.filter(({ generatedSecret }) => generatedSecret).map(({ name }) => name),
   );

@@ -8,7 +8,7 @@ import { readSeed } from '../src/seed/read-seed.ts';
 const applications = Array.from({ length: 2000 }, (_, index) => ({ name: `application-${index}` }));
 const directory = createDirectory();
 directory.addForeignApplication(graphApplication());
-const seed = readSeed({
+const seed = await readSeed({
   tenants: [{ id: '10ca10ca-0000-4000-8000-10ca10ca10ca', displayName: 'Crash', applications }],
 });
 plantSeed(directory, seed, { clock: Date.now, secretFor: () => '' });

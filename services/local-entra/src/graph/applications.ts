@@ -100,7 +100,7 @@ export const patchApplication = (entra: EntraContext, request: GraphRequest): Gr
   requireWrite(request, application);
   const { known, kept } = parseApplicationBody(request);
   changeApplication(entra, application, request.tenant, known);
-  Object.assign(application.other, kept);
+  application.other = { ...application.other, ...kept };
   entra.directory.reindexApplication(application);
   return { status: 204 };
 };

@@ -58,7 +58,7 @@ const create = (
   const visibleFromMs = entra.propagation.visibleFromMs('federatedCredentials');
   const credential = { id: randomUUID(), name, issuer, subject, audiences, description, visibleFromMs };
   checkUnique(application, credential);
-  application.federatedIdentityCredentials.push(credential);
+  application.federatedIdentityCredentials = [...application.federatedIdentityCredentials, credential];
   return {
     status: 201,
     body: {

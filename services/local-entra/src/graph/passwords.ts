@@ -33,7 +33,7 @@ export const addPassword = (entra: EntraContext, request: GraphRequest): GraphAn
     endMs,
     visibleFromMs: entra.propagation.visibleFromMs('secrets'),
   };
-  application.passwordCredentials.push(credential);
+  application.passwordCredentials = [...application.passwordCredentials, credential];
   return {
     status: 200,
     body: {

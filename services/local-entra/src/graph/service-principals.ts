@@ -139,7 +139,7 @@ export const patchServicePrincipal = (entra: EntraContext, request: GraphRequest
   if (appId !== undefined && appId !== principal.appId)
     throw badRequest("Property 'appId' is read-only and cannot be set.");
   Object.assign(principal, changes);
-  Object.assign(principal.other, kept);
+  principal.other = { ...principal.other, ...kept };
   return { status: 204 };
 };
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { hashSecret, matchesSecret } from '../directory/client-secret.ts';
+import { compact, emptyList, emptyRecord } from '../directory/empty.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { AppRole, PasswordCredential, ServicePrincipal } from '../directory/entities.ts';
 import { stableGuid } from '../directory/stable-guid.ts';
@@ -31,7 +32,7 @@ export const plantGeneratedSecrets = (
       const isKnown = application?.passwordCredentials.some((credential) =>
         matchesSecret(credential, secret),
       );
-      if (isKnown === false) {
+      if (application && isKnown === false) {
         application?.passwordCredentials.push(
           plantSecret(application.appId, generatedSecret(secret), clock()),
         );
@@ -89,45 +90,49 @@ const plantApplication = (
     id: stableGuid('application', tenant.id, appId),
     appId,
     tenantId: tenant.id,
-    owners: [],
+    owners: emptyList,
     uniqueName: seed.uniqueName ?? null,
     displayName,
     description: null,
     signInAudience: 'AzureADMyOrg',
-    identifierUris: seed.identifierUris,
+    identifierUris: compact(seed.identifierUris),
     requestedAccessTokenVersion: seed.requestedAccessTokenVersion,
-    appRoles: seed.appRoles.map((role) => plantRole(appId, role)),
-    accessTokenClaims: seed.optionalClaims,
-    requiredResourceAccess: [],
-    passwordCredentials: secrets.map((secret) => plantSecret(appId, secret, createdMs)),
-    keyCredentials: seed.certificates.map(({ displayName, pem }) => ({
-      ...pem,
-      keyId: stableGuid('certificate', appId, pem.thumbprintSha256),
-      displayName: displayName ?? null,
-      visibleFromMs: 0,
-    })),
-    federatedIdentityCredentials: seed.federatedCredentials.map((credential) => ({
-      ...credential,
-      id: stableGuid('federated credential', appId, credential.name),
-      description: credential.description ?? null,
-      visibleFromMs: 0,
-    })),
+    appRoles: compact(seed.appRoles.map((role) => plantRole(appId, role))),
+    accessTokenClaims: compact(seed.optionalClaims),
+    requiredResourceAccess: emptyList,
+    passwordCredentials: compact(secrets.map((secret) => plantSecret(appId, secret, createdMs))),
+    keyCredentials: compact(
+      seed.certificates.map(({ displayName, pem }) => ({
+        ...pem,
+        keyId: stableGuid('certificate', appId, pem.thumbprintSha256),
+        displayName: displayName ?? null,
+        visibleFromMs: 0,
+      })),
+    ),
+    federatedIdentityCredentials: compact(
+      seed.federatedCredentials.map((credential) => ({
+        ...credential,
+        id: stableGuid('federated credential', appId, credential.name),
+        description: credential.description ?? null,
+        visibleFromMs: 0,
+      })),
+    ),
     tokenLifetimeSeconds: seed.tokenLifetimeSeconds ?? null,
     refreshInSeconds: seed.refreshInSeconds ?? null,
-    other: {},
+    other: emptyRecord,
     createdMs,
   });
   const principal: ServicePrincipal = {
     id: stableGuid('service principal', tenant.id, appId),
     appId,
     tenantId: tenant.id,
-    owners: [],
+    owners: emptyList,
     displayName,
     accountEnabled: seed.accountEnabled,
     appRoleAssignmentRequired: seed.appRoleAssignmentRequired,
     servicePrincipalType: 'Application',
-    alternativeNames: [],
-    other: {},
+    alternativeNames: emptyList,
+    other: emptyRecord,
     createdMs,
   };
   directory.addServicePrincipal(principal);
@@ -164,13 +169,15 @@ const plantManagedIdentity = (
 const identityResource = (name: string): string =>
   `/subscriptions/${stableGuid('subscription')}/resourcegroups/local/providers/Microsoft.ManagedIdentity/userAssignedIdentities/${name}`;
 
+const forApplications = ['Application'];
+
 const plantRole = (appId: string, role: SeedApplication['appRoles'][number]): AppRole => ({
   id: role.id ?? stableGuid('app role', appId, role.value),
   value: role.value,
   displayName: role.displayName ?? role.value,
   description: role.description ?? role.displayName ?? role.value,
   isEnabled: role.isEnabled,
-  allowedMemberTypes: ['Application'],
+  allowedMemberTypes: forApplications,
 });
 
 const plantSecret = (
