@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DistributedCachePlugin, type ICachePlugin } from '@azure/msal-node';
+import type { ICachePlugin } from '@azure/msal-node';
 import type { AuthObserver } from './observer.ts';
 import { createTokenCipher, type CacheKey } from './token-cipher.ts';
 
@@ -38,7 +38,7 @@ export interface SharedTokenCacheStats {
 
 /** Tokens that several processes of an application share, encrypted, so that a new process need not ask Entra. */
 export interface SharedTokenCache {
-  pluginFor(partition: TokenPartition): ICachePlugin;
+  pluginFor(partition: TokenPartition): Promise<ICachePlugin>;
   stats(): SharedTokenCacheStats;
 }
 
@@ -122,7 +122,8 @@ export const createSharedTokenCache = ({
   };
 
   return {
-    pluginFor(partition) {
+    async pluginFor(partition) {
+      const { DistributedCachePlugin } = await import('@azure/msal-node');
       const key = partitionKey(partition);
       return new DistributedCachePlugin(client, {
         getKey: async () => key,

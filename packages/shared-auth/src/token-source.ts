@@ -6,7 +6,7 @@ import { IdentityUnavailableError } from './errors.ts';
 import { createPlatformNetwork, type EntraNetwork } from './network.ts';
 import type { AcquisitionReason, AuthObserver } from './observer.ts';
 import type { SharedTokenCache } from './shared-token-cache.ts';
-import { createTokenRequester, type TokenRequester } from './token-requester.ts';
+import type { TokenRequester } from './token-requester.ts';
 
 export interface TokenSourceOptions {
   /** Origin of the authority, such as `https://login.microsoftonline.com`. */
@@ -93,7 +93,7 @@ interface HeldToken {
 
 interface Entry {
   readonly scope: string;
-  readonly requester: TokenRequester;
+  readonly requester: Promise<TokenRequester>;
   /** In flight, by the claims asked for. */
   readonly inFlight: Map<string | undefined, Promise<AcquiredToken>>;
   token?: HeldToken;
@@ -139,6 +139,8 @@ export const createTokenSource = ({
     list.map((each) => createCredentialSource(each, dependencies)),
     clock,
   );
+  // MSAL takes a while to load: begun here, and left out where tokens are only verified.
+  const msalPart = import('./token-requester.ts');
   const entries = new Map<string, Entry>();
   const counts = { hits: 0, acquisitions: 0, failures: 0 };
 
@@ -167,13 +169,14 @@ export const createTokenSource = ({
     try {
       // Another process may have refreshed the token: only if the shared one is the old one too, Entra is asked.
       const isShared = sharedCache !== undefined && reason === 'refresh';
-      let result = await requester.acquire({
+      const msal = await requester;
+      let result = await msal.acquire({
         headers,
         claims,
         skipCache: previous !== undefined && !isShared,
       });
       if (result.accessToken === previous?.accessToken) {
-        result = await requester.acquire({ headers, claims, skipCache: true });
+        result = await msal.acquire({ headers, claims, skipCache: true });
       }
       const { accessToken, expiresOn, refreshOn, fromCache } = result;
       if (accessToken === '' || expiresOn === null) throw new Error('MSAL returned no token');
@@ -219,13 +222,24 @@ export const createTokenSource = ({
     while (entries.size >= maxTokens) entries.delete(oldest.next().value ?? '');
   };
 
+  const createRequester = async (scope: string): Promise<TokenRequester> => {
+    const partition = { origin, tenantId, clientId, scope };
+    const [{ createTokenRequester }, cachePlugin] = await Promise.all([
+      msalPart,
+      sharedCache?.pluginFor(partition),
+    ]);
+    return createTokenRequester({ ...partition, credentials, network, clock, cachePlugin });
+  };
+
   const createEntry = (scope: string): Entry => {
     if (!scope.endsWith('/.default')) throw new TypeError('the scope of an application ends in /.default');
     makeRoom();
-    const partition = { origin, tenantId, clientId, scope };
-    const cachePlugin = sharedCache?.pluginFor(partition);
-    const requester = createTokenRequester({ ...partition, credentials, network, clock, cachePlugin });
-    const entry: Entry = { scope, requester, inFlight: new Map(), replacedAtMs: -Infinity };
+    const entry: Entry = {
+      scope,
+      requester: createRequester(scope),
+      inFlight: new Map(),
+      replacedAtMs: -Infinity,
+    };
     entries.set(scope, entry);
     return entry;
   };

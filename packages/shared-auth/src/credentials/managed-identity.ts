@@ -1,4 +1,4 @@
-import { ManagedIdentityApplication, type AuthenticationResult } from '@azure/msal-node';
+import type { AuthenticationResult, ManagedIdentityApplication } from '@azure/msal-node';
 import { createMsalNetwork } from '../msal-network.ts';
 import type { EntraNetwork } from '../network.ts';
 import { CredentialError, type CredentialSource } from './credential-source.ts';
@@ -18,20 +18,29 @@ interface ManagedIdentityDependencies {
 type Acquire = (scope: string) => Promise<AuthenticationResult>;
 
 /** MSAL finds out which platform this is, by the variables that the platform sets. */
-const managedIdentity = (
-  name: string,
+const createApplication = async (
   { clientId }: ManagedIdentityOptions,
   { platformNetwork, clock }: ManagedIdentityDependencies,
-): Acquire => {
+): Promise<ManagedIdentityApplication> => {
+  const msal = await import('@azure/msal-node');
   const networkClient = createMsalNetwork({ network: platformNetwork, clock, currentCall: () => undefined });
-  const application = new ManagedIdentityApplication({
+  return new msal.ManagedIdentityApplication({
     ...(clientId !== undefined && { managedIdentityIdParams: { userAssignedClientId: clientId } }),
     system: { networkClient, disableInternalRetries: true },
   });
+};
+
+const managedIdentity = (
+  name: string,
+  options: ManagedIdentityOptions,
+  dependencies: ManagedIdentityDependencies,
+): Acquire => {
+  let application: Promise<ManagedIdentityApplication> | undefined;
   return async (scope) => {
     try {
+      application ??= createApplication(options, dependencies);
       // MSAL's own memory for these tokens is one for the whole process; ours is in front of it anyway.
-      return await application.acquireToken({ resource: scope, forceRefresh: true });
+      return await (await application).acquireToken({ resource: scope, forceRefresh: true });
     } catch (error) {
       throw new CredentialError(name, 'The platform hands out no token for the managed identity.', {
         cause: error,
