@@ -10,24 +10,34 @@ const aadstsOf = ({ errorNo, errorMessage }: { errorNo?: string | undefined; err
   return Number.isInteger(number) && number > 0 ? number : undefined;
 };
 
+/** Which token was asked for, by whom and how: an operator has to know whose credential to look at. */
+export interface AcquisitionContext {
+  clientId: string;
+  scope: string;
+  credential: string;
+}
+
 /**
  * What went wrong in MSAL, as an error that knows its answer. MSAL's own error is not kept as a cause: its messages
  * quote the other side, and credentials hang on its request.
  */
-export const fromMsalError = (error: unknown): unknown => {
+export const fromMsalError = (error: unknown, context: AcquisitionContext): unknown => {
   if (error instanceof AuthError || error instanceof CredentialError) return error;
   if (!(error instanceof MsalAuthError)) return error;
   const aadsts = aadstsOf(error);
   if (error instanceof ServerError || aadsts !== undefined) {
-    return new TokenAcquisitionError({
-      error: error.errorCode,
-      aadsts,
-      correlationId: error.correlationId,
-      explanation: explainAadsts(aadsts, error.errorCode),
-    });
+    return new TokenAcquisitionError(
+      {
+        error: error.errorCode,
+        aadsts,
+        correlationId: error.correlationId,
+        explanation: explainAadsts(aadsts, error.errorCode),
+      },
+      { logFields: { ...context } },
+    );
   }
   return new IdentityUnavailableError({
     retryAfterSeconds: spreadRetryAfter(),
-    logFields: { msal: error.errorCode },
+    logFields: { msal: error.errorCode, ...context },
   });
 };

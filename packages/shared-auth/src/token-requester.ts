@@ -124,7 +124,7 @@ export const createTokenRequester = ({
       if (result === null) throw new Error('MSAL returned no token');
       return result;
     } catch (error) {
-      throw call.unavailable ?? fromMsalError(error);
+      throw call.unavailable ?? fromMsalError(error, { clientId, scope, credential: source.name });
     }
   };
 

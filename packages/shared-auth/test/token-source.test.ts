@@ -122,7 +122,14 @@ test('a refusal is explained to the log and not to the client', async () => {
     name: 'TokenAcquisitionError',
     status: 503,
     code: 'identity_unavailable',
-    logFields: { error: 'invalid_client', aadsts: 7000215, correlationId: expect.any(String) },
+    logFields: {
+      error: 'invalid_client',
+      aadsts: 7000215,
+      correlationId: expect.any(String),
+      clientId: callerClientId,
+      scope,
+      credential: 'clientSecret',
+    },
   });
   expect(String(error)).not.toMatch(/AADSTS|secret|wrong/);
   expect(JSON.stringify(error)).not.toContain('"wrong"');
