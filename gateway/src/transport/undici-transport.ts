@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { PassThrough, type Readable } from 'node:stream';
-import { buildConnector, Client, type Dispatcher } from 'undici';
+import { buildConnector, Client, type Dispatcher, errors } from 'undici';
 import { ConnectionPool } from './connection-pool.ts';
 import { Deadlines } from './deadlines.ts';
 import { BaseExchange, InFlight } from './exchange-base.ts';
@@ -138,7 +138,8 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.data(chunk) && !this.over) controller.pause();
+    // undici says "nothing" when it takes up a paused body; a sink that answers false again would go in circles.
+    if (chunk.length > 0 && !this.data(chunk) && !this.over) controller.pause();
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
@@ -148,13 +149,23 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
     this.connection?.release();
   }
 
-  onResponseError(_controller: unknown, error: Error & { code?: string }): void {
-    const phase = this.progress.phase;
-    this.fail(
-      this.#body?.broken ? 'body' : phase === 'connecting' ? connectKind(error) : failureKind(error),
-      `${phase}: ${error.message}`,
-      error,
-    );
+  onResponseError(_controller: unknown, error: Error): void {
+    const kind = this.#body?.broken ? 'body' : this.#failureKind(error);
+    this.fail(kind, `${this.progress.phase}: ${error.message}`, error);
+  }
+
+  #failureKind(error: Error): UpstreamErrorKind {
+    const { InvalidArgumentError, NotSupportedError, SocketError } = errors;
+    if (error instanceof InvalidArgumentError || error instanceof NotSupportedError) return 'protocol';
+    if (this.progress.phase === 'connecting') return 'connect';
+    if (error instanceof errors.RequestContentLengthMismatchError) return 'body';
+    // Said of any malformed head with a length, and of a body that ended early.
+    if (error instanceof errors.ResponseContentLengthMismatchError)
+      return this.headReceived ? 'reset' : 'protocol';
+    if (error instanceof errors.HTTPParserError)
+      return error.message.includes('Invalid EOF state') ? 'reset' : 'protocol';
+    if (error instanceof SocketError) return error.message.startsWith('bad ') ? 'protocol' : 'reset';
+    return error instanceof errors.HeadersOverflowError ? 'protocol' : 'reset';
   }
 
   protected override resumeReading(): void {
@@ -214,14 +225,3 @@ const latin1Texts = (raw: Dispatcher.DispatchController['rawHeaders']): string[]
   ((raw ?? []) as Buffer[]).map((octets) => octets.toString('latin1'));
 
 const isReason = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text);
-
-const connectKind = ({ code = '' }: { code?: string }): UpstreamErrorKind =>
-  code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED' ? 'protocol' : 'connect';
-
-const failureKind = ({ code = '', message }: Error & { code?: string }): UpstreamErrorKind => {
-  if (code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH') return 'body';
-  // Both say that the connection ended before the body did.
-  if (code === 'HPE_INVALID_EOF_STATE' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return 'reset';
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return 'protocol';
-  return code === 'UND_ERR_SOCKET' && message.startsWith('bad ') ? 'protocol' : 'reset';
-};

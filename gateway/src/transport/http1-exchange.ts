@@ -1,0 +1,15 @@
+import type { Connection } from './connection.ts';
+import { BaseExchange } from './exchange-base.ts';
+
+/** An exchange that a connection of our own carries. */
+export class Http1Exchange extends BaseExchange {
+  connection: Connection | undefined;
+
+  protected override resumeReading(): void {
+    this.connection?.resume();
+  }
+
+  protected override disconnect(): void {
+    this.connection?.destroy();
+  }
+}
