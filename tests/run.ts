@@ -4,15 +4,16 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 interface JestResults {
   numPassedTests: number;
   numFailedTests: number;
   numRuntimeErrorTestSuites: number;
-  numTotalTests: number;
 }
+
+const noResults: JestResults = { numPassedTests: 0, numFailedTests: 0, numRuntimeErrorTestSuites: 0 };
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
@@ -41,8 +42,13 @@ const runJest = async (project: string): Promise<JestResults> => {
     // Its report goes to standard error, its JSON to the file.
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  await once(child, 'close');
-  return JSON.parse(readFileSync(outputFile, 'utf8')) as JestResults;
+  const [code] = (await once(child, 'close')) as [number | null];
+  const results = existsSync(outputFile)
+    ? (JSON.parse(readFileSync(outputFile, 'utf8')) as JestResults)
+    : noResults;
+  const failures = results.numFailedTests + results.numRuntimeErrorTestSuites;
+  // Whatever made jest fail without a failed test to show for it counts as one.
+  return code === 0 || failures > 0 ? results : { ...results, numFailedTests: 1 };
 };
 
 mkdirSync('artifacts', { recursive: true });
@@ -72,6 +78,7 @@ if (!withContainers) {
 }
 
 say('');
+report.push(`took ${Math.round(performance.now() / 1_000)} s`);
 for (const line of report) say(line);
 say(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

@@ -1,5 +1,6 @@
 import {
   accessLog,
+  createKoa,
   health,
   type Logger,
   problemDetails,
@@ -7,20 +8,20 @@ import {
   requestContext,
   type ServiceState,
 } from '@countersign/service-kit';
-import Koa from 'koa';
-import type { Forward } from './forward.ts';
+import type Koa from 'koa';
+import type { Middleware } from 'koa';
 import { frontPage } from './front-page.ts';
 
 export interface AppDependencies {
   logger: Logger;
   readiness: Readiness;
-  forward: Forward['forward'];
+  forward: Middleware<ServiceState>;
 }
 
 /** The stack of the gateway, in request order. */
 export const createApp = ({ logger, readiness, forward }: AppDependencies): Koa<ServiceState> => {
-  const app = new Koa<ServiceState>();
-  app.use(health(readiness));
+  const app = createKoa(logger);
+  app.use(health(readiness, {}, logger));
   app.use(requestContext(logger));
   app.use(accessLog);
   app.use(problemDetails());

@@ -1,37 +1,109 @@
-import { commonSettings, portSetting } from '@countersign/service-kit';
+import { fileURLToPath } from 'node:url';
+import {
+  certificatesFileSetting,
+  commonSettings,
+  fileTextSetting,
+  guidSetting,
+  httpsOriginSetting,
+  portSetting,
+} from '@countersign/service-kit';
 import { z } from 'zod';
+import { createTrustedProxies } from './headers/client-address.ts';
 
-const isHttpOrigin = (text: string): boolean => {
+const isOrigin = (text: string): boolean => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  return url !== undefined && url.protocol === 'http:' && text.replace(/\/$/, '') === url.origin;
+  return url !== undefined && /^https?:$/.test(url.protocol) && text.replace(/\/$/, '') === url.origin;
 };
 
-/** `records-api=http://127.0.0.1:8081,caller-api=http://127.0.0.1:8082` as a map from name to origin. */
-const upstreamsSetting = z.string().transform((text, context) => {
-  const upstreams = new Map<string, string>();
-  for (const entry of text.split(',')) {
-    const [name = '', origin = ''] = entry.trim().split(/=(.*)/s);
-    if (name === '' || !isHttpOrigin(origin)) {
-      context.addIssue({ code: 'custom', message: `must list name=http://host:port, not "${entry.trim()}"` });
-    } else if (upstreams.has(name)) {
-      context.addIssue({ code: 'custom', message: `names "${name}" twice` });
-    } else upstreams.set(name, new URL(origin).origin);
+/** `a=x,b=y` as entries; names stand once. */
+const namedList = <Value>(readValue: (text: string) => Value | undefined, shape: string) =>
+  z.string().transform((text, context): Map<string, Value> => {
+    const entries = new Map<string, Value>();
+    for (const entry of text.split(',')) {
+      const [name = '', rest = ''] = entry.trim().split(/=(.*)/s);
+      const value = readValue(rest);
+      if (!/^[\w-]+$/.test(name) || value === undefined) {
+        context.addIssue({ code: 'custom', message: `must list ${shape}, separated by commas` });
+      } else if (entries.has(name)) {
+        context.addIssue({ code: 'custom', message: `names "${name}" twice` });
+      } else entries.set(name, value);
+    }
+    return entries;
+  });
+
+const addresses = (text: string): string[] | undefined => {
+  const origins = text.split('|');
+  return origins.every(isOrigin) ? origins.map((origin) => new URL(origin).origin) : undefined;
+};
+
+const clientId = (text: string): string | undefined => guidSetting.safeParse(text).data;
+
+const trustedProxies = z.string().transform((text, context) => {
+  try {
+    return createTrustedProxies(text.split(',').map((range) => range.trim()));
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: `is not usable: ${(error as Error).message}` });
+    return z.NEVER;
   }
-  return upstreams;
 });
 
-/** The environment variables of the gateway. */
-export const configSchema = z.object({
-  ...commonSettings,
-  PORT: portSetting.default(8080),
-  /** The route table, a YAML file. Default: the one that comes with the gateway. */
-  ROUTES_FILE: z.string().default(new URL('../routes.yaml', import.meta.url).pathname),
-  /** Where the upstreams that the route table names are. */
-  UPSTREAMS: upstreamsSetting,
-  /** How long an upstream may take to the head of its answer, and then between two pieces of it, in milliseconds. */
-  UPSTREAM_TIMEOUT_MS: z
+const wholeNumber = (maximum: number) =>
+  z
     .string()
-    .regex(/^[1-9]\d{0,6}$/, 'must be a number of milliseconds')
-    .default('30000')
-    .transform(Number),
-});
+    .regex(/^[1-9]\d{0,9}$/, 'must be a whole number')
+    .transform(Number)
+    .refine((number) => number <= maximum, `must be at most ${maximum}`);
+
+/** The environment variables of the gateway. */
+export const configSchema = z
+  .object({
+    ...commonSettings,
+    PORT: portSetting.default(8080),
+    /** The route table, a YAML file; followed while the gateway runs. Default: the one that comes with it. */
+    ROUTES_FILE: z.string().default(fileURLToPath(new URL('../routes.yaml', import.meta.url))),
+    /** Where upstreams are: `records-api=http://a:8081|http://b:8081,caller-api=http://c:8082`. */
+    UPSTREAMS: namedList(addresses, 'name=http://host:port').default(new Map()),
+    /** APIs whose tokens routes may ask for, by client id: `records-api=<GUID>`. */
+    APIS: namedList(clientId, 'name=<client id>').default(new Map()),
+    /** Scheme and host of Entra ID, or of local-entra. Needed with APIS. */
+    AZURE_AUTHORITY_HOST: httpsOriginSetting.optional(),
+    AZURE_TENANT_ID: guidSetting.optional(),
+    /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
+    CA_FILE: certificatesFileSetting.optional(),
+    /** Addresses and ranges of load balancers in front, whose X-Forwarded headers are believed. Default: none. */
+    TRUSTED_PROXIES: trustedProxies.default(createTrustedProxies([])),
+    /** Port of metrics, states and the live page, on ADMIN_HOST. Without it there is none. */
+    ADMIN_PORT: portSetting.optional(),
+    ADMIN_HOST: z.string().default('127.0.0.1'),
+    /** How the listener speaks: HTTP/1.1, or HTTP/2 without TLS behind a load balancer that knows. */
+    PROTOCOL: z.enum(['http1', 'h2c']).default('http1'),
+    /** With both, the listener speaks TLS, HTTP/2 and HTTP/1.1. */
+    TLS_CERTIFICATE_FILE: certificatesFileSetting.optional(),
+    TLS_KEY_FILE: fileTextSetting.optional(),
+    /** A redis: URL of Valkey or Redis, where replicas count rate limits together. Default: each for itself. */
+    RATE_LIMIT_STORE_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis: URL' }).optional(),
+    /** Which client speaks to upstreams over plain HTTP/1.1. */
+    TRANSPORT: z.enum(['http1', 'undici']).default('http1'),
+    /** Most connections, over all and from one address. */
+    MAX_CONNECTIONS: wholeNumber(1_000_000).default(20_000),
+    MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1_000_000).default(4_000),
+    /** How long a client may be silent in the middle of a request or answer, in milliseconds. */
+    CLIENT_IDLE_MS: wholeNumber(3_600_000).default(60_000),
+    /** How long an idle connection of a client is kept; longer than the load balancer's in front. */
+    KEEP_ALIVE_MS: wholeNumber(3_600_000).default(72_000),
+  })
+  .superRefine((config, context) => {
+    const complain = (name: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [name], message });
+    for (const name of ['AZURE_AUTHORITY_HOST', 'AZURE_TENANT_ID'] as const) {
+      if (config.APIS.size > 0 && config[name] === undefined)
+        complain(name, 'is needed to check the tokens of APIS');
+    }
+    if ((config.TLS_CERTIFICATE_FILE === undefined) !== (config.TLS_KEY_FILE === undefined)) {
+      complain('TLS_KEY_FILE', 'and TLS_CERTIFICATE_FILE go together');
+    }
+    if (config.PROTOCOL === 'h2c' && config.TLS_KEY_FILE !== undefined)
+      complain('PROTOCOL', 'h2c is without TLS');
+  });
+
+export type Config = z.output<typeof configSchema>;

@@ -1,67 +1,106 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
-import { readRouteTable } from '../src/route-table.ts';
+import { parseRouteTable, readRouteTable } from '../src/routes/route-table.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'countersign-'));
-const upstreams = new Set(['records-api', 'caller-api']);
-const read = (text: string) => {
-  const file = join(folder, 'routes.yaml');
-  writeFileSync(file, text);
-  return readRouteTable(file, upstreams);
+const surroundings = {
+  locations: new Map([
+    ['records-api', ['http://127.0.0.1:8081']],
+    ['caller-api', ['http://127.0.0.1:8082']],
+  ]),
+  apis: new Set(['records-api']),
 };
+const parse = (text: string) => parseRouteTable(text, surroundings);
 
-describe('readRouteTable', () => {
-  test('the table that comes with the gateway', () => {
-    const routes = readRouteTable(fileURLToPath(new URL('../routes.yaml', import.meta.url)), upstreams);
-    const upstreamOf = (path: string) => routes(path)?.upstream;
-    expect(['/api/records', '/api/Records', '/API/RECORDS/7', '/caller/records'].map(upstreamOf)).toEqual([
-      'records-api',
-      'records-api',
-      'records-api',
-      'caller-api',
-    ]);
-    expect(['/', '/api', '/api/recordsx', '/callers', '/x/api/records'].map(upstreamOf)).toEqual(
-      Array.from({ length: 5 }, () => undefined),
-    );
-  });
-
-  test('the longest path wins', () => {
-    const routes = read(`routes:
-  - { path: /api, upstream: caller-api }
-  - { path: /api/records, upstream: records-api }`);
-    expect(routes('/api/records/1')?.upstream).toBe('records-api');
-    expect(routes('/api/other')?.upstream).toBe('caller-api');
-  });
-
+describe('the table that comes with the gateway', () => {
+  const { match } = readRouteTable(fileURLToPath(new URL('../routes.yaml', import.meta.url)), surroundings);
   test.each([
-    ['no YAML', 'routes: [', /cannot be read: .*line 1/s],
-    ['no routes', 'routes: []', /routes/],
-    ['an unknown key', 'routes: [{ path: /a, upstream: records-api, colour: red }]', /colour/],
+    ['/api/records', 'records-api'],
+    ['/api/Records', 'records-api'],
+    ['/API/RECORDS/7', 'records-api'],
+    ['/caller/records', 'caller-api'],
+    ['/', undefined],
+    ['/api', undefined],
+    ['/api/recordsx', undefined],
+    ['/callers', undefined],
+    ['/x/api/records', undefined],
+  ])('%s goes to %s', (path, upstream) => {
+    expect(match(path)?.upstream).toBe(upstream);
+  });
+});
+
+describe('which route wins', () => {
+  const { match } = parse(`
+routes:
+  - { path: /, upstream: caller-api, access: public }
+  - { path: /api, upstream: caller-api, access: public }
+  - { path: /api/*/history, upstream: caller-api, access: public }
+  - { path: /api/records/history, upstream: records-api, access: public }
+  - { path: /api/records, upstream: records-api, access: public }`);
+  test.each([
+    ['/api/records/1', '/api/records'],
+    ['/api/other', '/api'],
+    ['/api/records/history/2', '/api/records/history'],
+    ['/api/7/history', '/api/*/history'],
+    ['/api//history', '/api'],
+    ['/elsewhere', '/'],
+  ])('%s is matched by %s', (path, route) => {
+    expect(match(path)?.path).toBe(route);
+  });
+});
+
+describe('what is refused, with line and reason', () => {
+  const route = (more: string): string => `routes:\n  - { path: /a, upstream: records-api, ${more} }`;
+  test.each([
+    ['no YAML', 'routes:\n  - [', /line 2/],
+    ['no routes', 'routes: []', /line 1: routes/],
+    ['an unknown key', route('access: public, colour: red'), /line 2: .*colour/],
     [
-      'a path without a slash',
-      'routes: [{ path: a, upstream: records-api }]',
-      /routes\.0\.path: must be a path/,
+      'no access',
+      'routes:\n  - { path: /a, upstream: records-api }',
+      /must be "public", or an api with a policy/,
     ],
     [
-      'an unknown upstream',
-      'routes: [{ path: /a, upstream: nobody }]',
-      /"nobody", which UPSTREAMS does not locate/,
+      'a path without a slash',
+      'routes: [{ path: a, upstream: records-api, access: public }]',
+      /line 1: routes\.0\.path/,
+    ],
+    [
+      'an upstream nobody located',
+      'routes: [{ path: /a, upstream: nobody, access: public }]',
+      /"nobody" has no addresses/,
     ],
     [
       'the same path twice',
-      'routes: [{ path: /a, upstream: records-api }, { path: /A, upstream: records-api }]',
-      /routes\[1\] repeats the path \/A/,
+      'routes:\n  - { path: /a, upstream: records-api, access: public }\n  - { path: /A, upstream: records-api, access: public }',
+      /line 3: routes\.1\.path: clashes with routes\.0/,
     ],
-  ])('refuses %s', (_, text, message) => {
-    expect(() => read(text)).toThrow(message);
+    [
+      'a role without an API to check it',
+      route('access: { api: other-api, policy: { appRole: r } }'),
+      /line 2: routes\.0\.access: no API "other-api" is configured/,
+    ],
+    [
+      'a policy that lets everybody in',
+      route('access: { api: records-api, policy: { tenants: [] } }'),
+      /not a policy/,
+    ],
+    [
+      'a header that the gateway handles',
+      route('access: public, requestHeaders: { set: { Host: x } }'),
+      /line 2: routes\.0\.requestHeaders\.set\.Host/,
+    ],
+    [
+      'an address with a path',
+      `upstreams: { x: { addresses: ['http://h/p'] } }\n${route('access: public')}`,
+      /must be an origin/,
+    ],
+  ])('%s', (_, text, message) => {
+    expect(() => parse(text)).toThrow(message);
   });
 
-  test('names a file that is not there', () => {
-    expect(() => readRouteTable('/nowhere/routes.yaml', upstreams)).toThrow(
-      /ROUTES_FILE \/nowhere\/routes\.yaml/,
+  test('a file that is not there is named', () => {
+    expect(() => readRouteTable('/nowhere/routes.yaml', surroundings)).toThrow(
+      /\/nowhere\/routes\.yaml cannot be read \(ENOENT\)/,
     );
   });
 });

@@ -87,9 +87,13 @@ describe('a token that is not valid: 401, one fixed answer, and the cause in the
       requestId,
     });
     const [record] = await system
-      .completionRecords(requestId, ['records-api'])
-      .then((records) => records.filter((candidate) => candidate['service.name'] === 'records-api'));
-    expect(record).toMatchObject({ 'error.type': 'invalid_token', check: failedCheck });
+      .completionRecords(requestId, ['gateway'])
+      .then((records) => records.filter((candidate) => candidate['service.name'] === 'gateway'));
+    expect(record).toMatchObject({
+      'error.type': 'invalid_token',
+      check: failedCheck,
+      'http.route': '/api/records',
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { takeToken } from '@countersign/cli';
+import { openForge } from './forge.ts';
 import { startTestSystem, type TestSystem } from './test-system.ts';
 
 let system: TestSystem | undefined;
@@ -18,6 +19,17 @@ describe('local-entra is down', () => {
     const response = await system.fetch(url);
     expect(response.status).toBe(200);
     expect(await response.json()).toHaveLength(10);
+    const requestId = response.headers.get('x-request-id') as string;
+    const records = await system.completionRecords(requestId, ['caller-api']);
+    expect(records.find((record) => record['service.name'] === 'caller-api')).toMatchObject({
+      token_from_cache: true,
+    });
+    // A token that nobody has seen yet has to be verified with the keys at hand.
+    const forge = await openForge(system.dataFolder, system.entraOrigin);
+    const fresh = await system.fetch(`${system.recordsApiUrl}/api/records`, {
+      headers: { authorization: `Bearer ${forge.token({ uti: 'seen-by-nobody' })}` },
+    });
+    expect(fresh.status).toBe(200);
   });
 
   test('cold services answer 503 with Retry-After: caller-api sends nothing, records-api never says 401', async () => {
@@ -55,8 +67,11 @@ describe('local-entra is down', () => {
 describe('records-api', () => {
   test('is down: 502 with a problem from gateway and caller-api alike', async () => {
     system = await startTestSystem();
+    const token = await takeToken('api2', system.dataFolder);
     await system.service('records-api').stop();
-    const direct = await system.fetch(`${system.gatewayUrl}/api/records`);
+    const direct = await system.fetch(`${system.gatewayUrl}/api/records`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
     expect(direct.status).toBe(502);
     expect(await direct.json()).toMatchObject({ code: 'upstream_unreachable' });
     const called = await system.fetch(`${system.gatewayUrl}/caller/records`);

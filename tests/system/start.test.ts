@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { LogLine } from '@countersign/cli';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { checkLines, readSecrets } from './test-system.ts';
 
 const cli = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
 const anyPorts = ['--gateway-port', '0', '--records-port', '0', '--caller-port', '0', '--entra-port', '0'];
@@ -26,8 +28,12 @@ interface Run {
   exitCode: Promise<number | null>;
 }
 
-const runCli = (...args: string[]): Run => {
-  const child = spawn(process.execPath, ['--conditions=source', cli, ...args, '--data', dataFolder]);
+const runCli = (...args: string[]): Run => runCliWith({}, ...args);
+
+const runCliWith = (env: Record<string, string>, ...args: string[]): Run => {
+  const child = spawn(process.execPath, ['--conditions=source', cli, ...args, '--data', dataFolder], {
+    env: { ...process.env, ...env },
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -44,6 +50,13 @@ const runCli = (...args: string[]): Run => {
   const exitCode = once(child, 'close').then(([code]) => code as number | null);
   return { child, stdout: () => stdout, stderr: () => stderr, said, exitCode };
 };
+
+const linesOf = (run: Run): LogLine[] =>
+  run
+    .stdout()
+    .trimEnd()
+    .split('\n')
+    .map((text) => ({ service: 'start', text, record: JSON.parse(text) as Record<string, unknown> }));
 
 const gatewayUrl = (run: Run): string => /http:\/\/localhost:\d+/.exec(run.stderr())?.[0] as string;
 
@@ -62,11 +75,32 @@ describe('countersign start', () => {
 
     first.child.kill('SIGINT');
     expect(await first.exitCode).toBe(0);
-    for (const line of first.stdout().trimEnd().split('\n')) expect(JSON.parse(line)).toBeInstanceOf(Object);
+    expect(Number(/ready in ([\d.]+) s/.exec(first.stderr())?.[1])).toBeLessThan(10);
+    checkLines(linesOf(first), await readSecrets(join(dataFolder, 'local-entra', 'secrets')));
 
     const noSystem = runCli('token', 'api2');
     expect(await noSystem.exitCode).toBe(1);
     expect(noSystem.stderr()).toContain('Nothing runs on the folder');
+  });
+
+  test('says nothing of its services below their level, and comes up all the same; Ctrl-C stops it while it starts', async () => {
+    const quiet = runCliWith({ LOG_LEVEL: 'error' }, 'start', ...anyPorts);
+    await quiet.said(/1\/4/);
+    quiet.child.kill('SIGINT');
+    expect(await quiet.exitCode).toBe(1);
+    expect(quiet.stderr()).toMatch(/was stopped before it was up/);
+  });
+
+  test('a second one on the same data is refused, and the first goes on', async () => {
+    const first = runCli('start', ...anyPorts);
+    await first.said(/Ctrl-C/);
+    const second = runCli('start', ...anyPorts);
+    expect(await second.exitCode).toBe(1);
+    expect(second.stderr()).toContain('A system runs on the data folder');
+    const token = runCli('token', 'api2');
+    expect(await token.exitCode).toBe(0);
+    first.child.kill('SIGTERM');
+    expect(await first.exitCode).toBe(0);
   });
 
   test('a port that is taken: a sentence that names it and who wants it, and nothing is left running', async () => {

@@ -84,7 +84,7 @@ export const startTestSystem = async (
   };
 };
 
-const readSecrets = async (folder: string): Promise<string[]> => {
+export const readSecrets = async (folder: string): Promise<string[]> => {
   const names = await readdir(folder);
   return Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
 };

@@ -110,7 +110,7 @@ export abstract class BaseExchange implements Exchange, Timed {
   end(trailers: string[]): void {
     if (this.over) return;
     this.finish();
-    this.#sink.onEnd(trailers);
+    this.#sink.onEnd(trailers.length === 0 ? trailers : allowedTrailers(trailers));
   }
 
   protected finish(): void {
@@ -119,3 +119,19 @@ export abstract class BaseExchange implements Exchange, Timed {
     this.#inFlight.deadlines.delete(this);
   }
 }
+
+/** Fields that come too late in a trailer, or were put there to be believed (RFC 9110 §6.5.1). */
+const notInTrailers: ReadonlySet<string> = new Set([
+  'connection', // concerns this hop
+  'content-encoding', // says how to read what was read already, as the next three
+  'content-length',
+  'content-range',
+  'content-type',
+  'host', // routes
+  'set-cookie', // authenticates
+  'trailer', // announces trailers
+  'transfer-encoding', // frames
+]);
+
+const allowedTrailers = (trailers: string[]): string[] =>
+  trailers.filter((_, index) => !notInTrailers.has((trailers[index - (index % 2)] as string).toLowerCase()));

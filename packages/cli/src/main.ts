@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { AuthError } from '@countersign/shared-auth';
 import { Argument, Command, InvalidArgumentError } from 'commander';
 import { ServiceStartError } from './service-process.ts';
 import { start, type StartOptions } from './start.ts';
@@ -21,7 +22,8 @@ program
   .option('--caller-port <port>', 'default 8082', port)
   .option('--entra-port <port>', 'default 8443', port)
   .action(async (options: StartOptions) => {
-    process.exitCode = await start(options);
+    const { env, stdout, stderr } = process;
+    process.exitCode = await start(options, { env, stdout, stderr });
   });
 
 program
@@ -37,7 +39,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   const expected =
-    error instanceof UsageError || error instanceof ServiceStartError || 'status' in (error as Error);
+    error instanceof UsageError || error instanceof ServiceStartError || error instanceof AuthError;
   process.stderr.write(
     `${expected ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
   );

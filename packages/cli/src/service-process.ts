@@ -17,6 +17,8 @@ export interface ServiceProcessOptions {
   /** Its whole environment. */
   env: Readonly<Record<string, string>>;
   onLine?: ((line: LogLine) => void) | undefined;
+  /** Gives up waiting. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface ServiceProcess {
@@ -41,7 +43,7 @@ export class ServiceStartError extends Error {
  * @throws {ServiceStartError} when it ends before that.
  */
 export const startService = async (options: ServiceProcessOptions): Promise<ServiceProcess> => {
-  const { name, main, env, onLine } = options;
+  const { name, main, env, onLine, signal } = options;
   const child = spawn(process.execPath, ['--conditions=source', main], {
     env,
     // A group of its own, so that Ctrl-C reaches the launcher alone, which stops the services in order. The channel
@@ -53,12 +55,15 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
   let lastWords = '';
 
   const port = new Promise<number>((resolve) => {
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
-      const record = parseRecord(text);
-      if (record?.['msg'] === 'listening') resolve(Number(record['server.port']));
-      if (record?.['level'] === 'fatal') lastWords = sentenceOf(record);
-      onLine?.({ service: name, text, ...(record && { record }) });
+    child.on('message', (message) => {
+      const { listening } = message as { listening?: number };
+      if (listening !== undefined) resolve(listening);
     });
+  });
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
+    const record = parseRecord(text);
+    if (record?.['level'] === 'fatal') lastWords = sentenceOf(record);
+    onLine?.({ service: name, text, ...(record && { record }) });
   });
   createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (text) => {
     lastWords ||= text;
@@ -66,13 +71,21 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
   });
 
   const died = exited.then((code) => {
+    if (signal?.aborted) throw new ServiceStartError(`${name} was stopped before it was up`);
     throw new ServiceStartError(`${name} did not start (exit code ${code}). ${lastWords}`.trimEnd());
   });
   const stop = async (): Promise<boolean> => {
     child.kill('SIGTERM');
     return (await exited) === 0;
   };
-  return { name, port: await Promise.race([port, died]), child, exited, stop };
+  const giveUp = (): boolean => child.kill('SIGTERM');
+  if (signal?.aborted) giveUp();
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    return { name, port: await Promise.race([port, died]), child, exited, stop };
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
 };
 
 const parseRecord = (text: string): Record<string, unknown> | undefined => {

@@ -10,7 +10,7 @@ export interface StartOptions {
   entraPort?: number;
 }
 
-const whatToTry = ({ gatewayUrl }: RunningSystem): string => `
+const whatToTry = ({ gatewayUrl }: RunningSystem, tokenOptions: string): string => `
 Open
   ${gatewayUrl}/                  what is here
   ${gatewayUrl}/caller/records    ten records, fetched by one API from another
@@ -18,13 +18,18 @@ Open
 Try
   curl ${gatewayUrl}/caller/records
   curl -i ${gatewayUrl}/api/records
-  curl ${gatewayUrl}/api/records -H "Authorization: Bearer $(npm run -s token -- api2)"
-  curl -i ${gatewayUrl}/api/records -H "Authorization: Bearer $(npm run -s token -- api3)"
+  curl ${gatewayUrl}/api/records -H "Authorization: Bearer $(npm run -s token -- api2${tokenOptions})"
+  curl -i ${gatewayUrl}/api/records -H "Authorization: Bearer $(npm run -s token -- api3${tokenOptions})"
 
 Ctrl-C stops everything; the data stays.
 `;
 
-const say = (message: string): boolean => process.stderr.write(`${message}\n`);
+/** Where the command was given. */
+export interface Terminal {
+  env: Readonly<Record<string, string | undefined>>;
+  stdout: NodeJS.WriteStream;
+  stderr: NodeJS.WriteStream;
+}
 
 /**
  * `countersign start`: runs the whole system on loopback until Ctrl-C or SIGTERM. The services' logs go to standard
@@ -32,12 +37,13 @@ const say = (message: string): boolean => process.stderr.write(`${message}\n`);
  *
  * @returns the exit code.
  */
-export const start = async (options: StartOptions): Promise<number> => {
+export const start = async (options: StartOptions, { env, stdout, stderr }: Terminal): Promise<number> => {
+  const say = (message: string): boolean => stderr.write(`${message}\n`);
   const startedMs = performance.now();
-  const readable = readableLog(process.stdout.isTTY && !process.env['NO_COLOR']);
-  const onLine = process.stdout.isTTY
-    ? (line: LogLine) => process.stdout.write(readable(line))
-    : ({ text }: LogLine) => process.stdout.write(`${text}\n`);
+  const readable = readableLog(!env['NO_COLOR']);
+  const onLine = stdout.isTTY
+    ? (line: LogLine) => stdout.write(readable(line))
+    : ({ text }: LogLine) => stdout.write(`${text}\n`);
   const ports: SystemPorts = {
     gateway: options.gatewayPort ?? defaultPorts.gateway,
     recordsApi: options.recordsPort ?? defaultPorts.recordsApi,
@@ -45,12 +51,12 @@ export const start = async (options: StartOptions): Promise<number> => {
     localEntra: options.entraPort ?? defaultPorts.localEntra,
   };
 
+  const stopping = new AbortController();
   const stopAsked = new Promise<'asked'>((resolve) => {
-    let asked = false;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => {
-        if (asked) process.exit(1);
-        asked = true;
+        if (stopping.signal.aborted) process.exit(1);
+        stopping.abort();
         resolve('asked');
       });
     }
@@ -59,12 +65,14 @@ export const start = async (options: StartOptions): Promise<number> => {
   let count = 0;
   const system = await startSystem({
     dataFolder: options.data,
+    env,
     ports,
     onLine,
+    signal: stopping.signal,
     onStarted: ({ name, port }) => say(`[${(count += 1)}/4] ${name} is up on port ${port}`),
   });
   say(`ready in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
-  say(whatToTry(system));
+  say(whatToTry(system, options.data === 'data' ? '' : ` --data ${options.data}`));
 
   const ended = system.services.map(async ({ name, exited }) => ({ name, code: await exited }));
   const reason = await Promise.race([stopAsked, ...ended]);

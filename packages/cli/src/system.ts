@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { localApplications, localTenantId, recordsApiScope } from './local-system.ts';
@@ -6,6 +6,7 @@ import {
   type LogLine,
   type ServiceProcess,
   type ServiceProcessOptions,
+  ServiceStartError,
   startService,
 } from './service-process.ts';
 
@@ -28,12 +29,16 @@ export interface SystemOptions {
   /** Where records, keys and secrets are kept for the next start. */
   dataFolder: string;
   ports?: SystemPorts;
+  /** The environment of whoever starts: what is set there for every program is passed on. Default: nothing. */
+  env?: Readonly<Record<string, string | undefined>>;
   /** Called with every line that any service logs. */
   onLine?: ((line: LogLine) => void) | undefined;
   /** Called when a service listens. */
   onStarted?: (service: ServiceProcess) => void;
   /** Settings on top of, or in place of, those that the system needs; by service. */
   settings?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Gives up starting; what has started is stopped again. */
+  signal?: AbortSignal;
 }
 
 /** Where a running system is and how to speak to it; also written to `system.json` in its data folder. */
@@ -67,8 +72,12 @@ export const addressesFile = (dataFolder: string): string => join(dataFolder, 's
 export const startSystem = async (options: SystemOptions): Promise<RunningSystem> => {
   const dataFolder = resolve(options.dataFolder);
   const ports = options.ports ?? defaultPorts;
+  const inherited = inheritedEnvironment(options.env ?? {});
   const services: ServiceProcess[] = [];
-  await mkdir(dataFolder, { recursive: true });
+  await makeFolder(dataFolder);
+  await assertUnused(dataFolder);
+
+  let announced = false;
 
   const start = async (
     name: string,
@@ -78,8 +87,9 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
     const service = await startService({
       name,
       main: join(repository, workspace, 'src', 'main.ts'),
-      env: { ...inheritedEnvironment(), ...env, ...options.settings?.[name] },
+      env: { ...inherited, ...env, ...options.settings?.[name] },
       onLine: options.onLine,
+      signal: options.signal,
     } satisfies ServiceProcessOptions);
     services.push(service);
     options.onStarted?.(service);
@@ -88,7 +98,7 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
   const stop = async (): Promise<string[]> => {
     const failed: string[] = [];
     for (const service of services.toReversed()) if (!(await service.stop())) failed.push(service.name);
-    await rm(addressesFile(dataFolder), { force: true });
+    if (announced) await rm(addressesFile(dataFolder), { force: true });
     return failed;
   };
 
@@ -123,12 +133,19 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
     const callerApiUrl = `http://127.0.0.1:${callerApi.port}`;
 
     const gateway = await start('gateway', 'gateway', {
+      ...identity,
+      APIS: `records-api=${localApplications.api1}`,
       PORT: String(ports.gateway),
       UPSTREAMS: `records-api=${recordsApiUrl},caller-api=${callerApiUrl}`,
     });
     const gatewayUrl = `http://localhost:${gateway.port}`;
     const addresses = { gatewayUrl, recordsApiUrl, callerApiUrl, entraOrigin, caFile, secretsFolder };
-    await writeFile(addressesFile(dataFolder), `${JSON.stringify(addresses, undefined, 2)}\n`);
+    const launcher = { pid: process.pid };
+    await writeFile(
+      addressesFile(dataFolder),
+      `${JSON.stringify({ ...addresses, launcher }, undefined, 2)}\n`,
+    );
+    announced = true;
     return { ...addresses, services, stop };
   } catch (error) {
     await stop();
@@ -136,8 +153,35 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
   }
 };
 
+const makeFolder = async (folder: string): Promise<void> => {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new ServiceStartError(
+      `The data folder ${folder} cannot be made (${(error as NodeJS.ErrnoException).code}).`,
+    );
+  }
+};
+
+/** Two systems on one folder would share keys and records without knowing. */
+const assertUnused = async (dataFolder: string): Promise<void> => {
+  const text = await readFile(addressesFile(dataFolder), 'utf8').catch(() => undefined);
+  const pid =
+    text === undefined ? undefined : (JSON.parse(text) as { launcher?: { pid: number } }).launcher?.pid;
+  if (pid === undefined || pid === process.pid || !isRunning(pid)) return;
+  throw new ServiceStartError(`A system runs on the data folder ${dataFolder} already (process ${pid}).`);
+};
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
 /** What the machine's owner set for every program; the services' own settings are given to them one by one. */
-const inheritedEnvironment = (): Record<string, string> => {
+const inheritedEnvironment = (env: Readonly<Record<string, string | undefined>>): Record<string, string> => {
   const names = ['PATH', 'HOME', 'LANG', 'TZ', 'NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'LOG_LEVEL'];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
 };

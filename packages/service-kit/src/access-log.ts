@@ -1,4 +1,5 @@
 import type { Middleware } from 'koa';
+import { withoutTokens } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
 /**
@@ -17,12 +18,15 @@ export const accessLog: Middleware<ServiceState> = function accessLog(ctx, next)
       'http.request.method': ctx.method,
       // @koa/router leaves the pattern that matched here.
       'http.route': (ctx as { _matchedRoute?: unknown })._matchedRoute,
-      'url.path': ctx.path,
-      'http.response.status_code': status,
+      // People paste tokens where ids belong.
+      'url.path': withoutTokens(ctx.path).slice(0, 1_024),
+      // A client that left before the head never saw the status that was on its way.
+      ...(ctx.res.headersSent && { 'http.response.status_code': status }),
       ...(!complete && { aborted: true }),
       ...ctx.state.logFields,
     };
-    const level = status >= 500 ? 'error' : 'info';
+    // 501 is the client's method, not the server's fault.
+    const level = ctx.res.headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
     ctx.state.log[level](record, complete ? 'request completed' : 'request aborted');
   });
   return next();

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
@@ -47,27 +48,44 @@ const urlSetting = (schemes: readonly string[]) =>
       url &&
       schemes.includes(url.protocol) &&
       url.username === '' &&
+      url.password === '' &&
       url.search === '' &&
       url.hash === ''
     ) {
       return url;
     }
     const wanted = schemes.map((scheme) => `${scheme}//`).join(' or ');
-    context.addIssue({ code: 'custom', message: `must be a URL that starts with ${wanted}, not "${text}"` });
+    context.addIssue({
+      code: 'custom',
+      message: `must be a URL that starts with ${wanted}, without credentials and query`,
+    });
     return z.NEVER;
   });
 
 /** An absolute http: or https: URL without credentials, query or fragment. */
 export const httpUrlSetting = urlSetting(['http:', 'https:']);
 
-/** An absolute https: URL without credentials, query or fragment. */
-export const httpsUrlSetting = urlSetting(['https:']);
+/** Scheme and host of an https: server; a trailing slash is allowed. */
+export const httpsOriginSetting = urlSetting(['https:']).refine(
+  ({ pathname }) => pathname === '/',
+  'must be an origin such as https://login.microsoftonline.com, without a path',
+);
 
 /** A GUID as Entra writes it, lower-cased. */
 export const guidSetting = z
   .string()
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, 'must be a GUID')
   .transform((guid) => guid.toLowerCase());
+
+const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+const holdsCertificates = (text: string): boolean => {
+  try {
+    return (text.match(pemCertificate) ?? []).filter((pem) => new X509Certificate(pem)).length > 0;
+  } catch {
+    return false;
+  }
+};
 
 /** A path; the setting's value is the file's text. Unreadable or empty files are configuration errors. */
 export const fileTextSetting = z.string().transform((path, context) => {
@@ -80,6 +98,18 @@ export const fileTextSetting = z.string().transform((path, context) => {
     context.addIssue({ code: 'custom', message: `names the file ${path}, which cannot be read (${code})` });
   }
   return z.NEVER;
+});
+
+/** As {@link fileTextSetting}, for a file of PEM certificates. */
+export const certificatesFileSetting = fileTextSetting.refine(
+  holdsCertificates,
+  'names a file that does not hold certificates in PEM',
+);
+
+/** The path of a file that can be read now; its text is for others to read, and to read again. */
+export const readableFileSetting = z.string().superRefine((path, context) => {
+  const result = fileTextSetting.safeParse(path);
+  for (const { message } of result.error?.issues ?? []) context.addIssue({ code: 'custom', message });
 });
 
 /** The settings that every service has; spread them into its schema. The service adds its own `PORT`. */

@@ -1,4 +1,5 @@
 import type { Middleware } from 'koa';
+import type { Logger } from './logger.ts';
 
 /** Rejects or throws when what it looks at cannot be used now. */
 export type ReadinessCheck = () => Promise<void> | void;
@@ -10,14 +11,25 @@ export interface Readiness {
 
 /**
  * `GET /healthz`: the process answers. `GET /readyz`: it takes work and every check passes, else 503 with the names
- * of those that failed. Neither is logged; put it before the access log.
+ * of those that failed. Requests are not logged, put it before the access log; why a check fails is, once.
  */
 export const health = (
   readiness: Readiness,
   checks: Readonly<Record<string, ReadinessCheck>> = {},
-): Middleware =>
-  async function health(ctx, next) {
-    if (ctx.path !== '/healthz' && ctx.path !== '/readyz') {
+  logger?: Logger,
+): Middleware => {
+  const failing = new Set<string>();
+  const note = (name: string, result: PromiseSettledResult<void>): void => {
+    if (result.status === 'fulfilled') {
+      if (failing.delete(name)) logger?.info({ check: name }, 'ready again');
+    } else if (!failing.has(name)) {
+      failing.add(name);
+      logger?.warn({ check: name, err: result.reason }, 'not ready');
+    }
+  };
+  return async function health(ctx, next) {
+    const asked = ctx.path === '/healthz' || ctx.path === '/readyz';
+    if (!asked || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) {
       await next();
       return;
     }
@@ -28,8 +40,10 @@ export const health = (
     }
     const names = Object.keys(checks);
     const results = await Promise.allSettled(names.map(async (name) => checks[name]?.()));
-    const failed = names.filter((_, index) => results[index]?.status === 'rejected');
+    for (const [index, result] of results.entries()) note(names[index] as string, result);
+    const failed = names.filter((name) => failing.has(name));
     if (!readiness.accepting) failed.unshift('draining');
     ctx.status = failed.length === 0 ? 200 : 503;
     ctx.body = failed.length === 0 ? { status: 'ready' } : { status: 'not ready', failed };
   };
+};

@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { ConfigError } from './config.ts';
 import type { Readiness } from './health.ts';
 import { createLogger, type Logger } from './logger.ts';
@@ -27,6 +27,12 @@ export interface ServeOptions {
 export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   const { server, logger, readiness } = options;
   let stopping = false;
+  // The server itself forgets connections that never came to speak HTTP, such as one without a TLS handshake.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
 
   server.prependListener('request', (_request, response) => {
     if (stopping) response.setHeader('Connection', 'close');
@@ -41,7 +47,7 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     logger.info({ reason }, 'stopping');
     const overdue = setTimeout(() => {
       logger.warn('requests in flight were cut off: the drain timeout has passed');
-      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
     }, options.drainTimeoutMs);
     await new Promise((resolve) => {
       server.close(resolve);
@@ -64,6 +70,8 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopOrFail(signal));
   process.once('disconnect', () => stopOrFail('parent process ended'));
   logger.info({ 'server.address': address.address, 'server.port': address.port }, 'listening');
+  // To whoever started this process with a channel, whatever the level of the log.
+  process.send?.({ listening: address.port }, undefined, undefined, () => undefined);
   return address;
 };
 

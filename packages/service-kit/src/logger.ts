@@ -24,10 +24,20 @@ export const createLogger = (options: LoggerOptions): Logger =>
       base: { pid: process.pid, 'service.name': options.name, 'service.version': options.version },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: describeError },
+      serializers: { err: describeError, req: describeRequest, res: describeResponse },
     },
     options.destination ?? pino.destination({ dest: 1, sync: true }),
   );
+
+/** What a log may say of a request: never its headers, its query or its body. */
+const describeRequest = ({ method, url }: { method?: unknown; url?: unknown }): Record<string, unknown> => ({
+  method,
+  ...(typeof url === 'string' && { path: withoutTokens(url.split('?', 1)[0] as string).slice(0, 1_024) }),
+});
+
+const describeResponse = ({ statusCode }: { statusCode?: unknown }): Record<string, unknown> => ({
+  statusCode,
+});
 
 interface ErrorDescription {
   type: string;
@@ -53,4 +63,6 @@ export const describeError = (error: unknown, depth = 0): ErrorDescription => {
   };
 };
 
-const withoutTokens = (text: string): string => text.replaceAll(/eyJ[\w-]{8,}(?:\.[\w-]*)*/g, '[token]');
+/** Blanks what looks like a JWT or the start of one. */
+export const withoutTokens = (text: string): string =>
+  text.replaceAll(/eyJ[\w-]{8,}(?:\.[\w-]*)*/g, '[token]');

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Middleware, ParameterizedContext } from 'koa';
+import { withoutTokens } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
 /** One wrong place in a request: where, as a JSON pointer (RFC 6901) or parameter name, and what is wrong. */
@@ -134,7 +135,9 @@ export const problemDetails = (render: ProblemRenderer = renderProblemJson): Mid
       if (isUnanswered(ctx)) {
         const { status } = ctx;
         const detail =
-          status === 404 ? `There is nothing at ${ctx.path}.` : `${ctx.method} is not possible here.`;
+          status === 404
+            ? `There is nothing at ${withoutTokens(ctx.path).slice(0, 200)}.`
+            : `${ctx.method} is not possible here.`;
         answer(toProblem({ status, expose: true, message: detail }, requestId), {});
       }
     } catch (error) {

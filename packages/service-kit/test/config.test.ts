@@ -6,7 +6,7 @@ import {
   ConfigError,
   fileTextSetting,
   guidSetting,
-  httpsUrlSetting,
+  httpsOriginSetting,
   parseConfig,
   portSetting,
 } from '@countersign/service-kit';
@@ -16,7 +16,7 @@ import { z } from 'zod';
 const schema = z.object({
   ...commonSettings,
   PORT: portSetting.default(8081),
-  AZURE_AUTHORITY_HOST: httpsUrlSetting,
+  AZURE_AUTHORITY_HOST: httpsOriginSetting,
   AZURE_TENANT_ID: guidSetting,
   CA_FILE: fileTextSetting.optional(),
 });
@@ -43,7 +43,7 @@ describe('parseConfig', () => {
     expect(parse).toThrow(ConfigError);
     expect(parse).toThrow(/PORT must be at most 65535/);
     expect(parse).toThrow(
-      /AZURE_AUTHORITY_HOST must be a URL that starts with https:\/\/, not "http:\/\/localhost"/,
+      /AZURE_AUTHORITY_HOST must be a URL that starts with https:\/\/, without credentials/,
     );
     expect(parse).toThrow(/AZURE_TENANT_ID is missing/);
     expect(parse).toThrow(/LOG_LEVEL/);
@@ -51,6 +51,8 @@ describe('parseConfig', () => {
 
   test.each([
     'https://user:password@localhost',
+    'https://:password@localhost',
+    'https://localhost/path',
     'https://localhost?x=1',
     'https://localhost#x',
     'localhost',

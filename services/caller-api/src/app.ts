@@ -1,5 +1,6 @@
 import {
   accessLog,
+  createKoa,
   health,
   type Logger,
   problemDetails,
@@ -9,7 +10,7 @@ import {
   requestContext,
   type ServiceState,
 } from '@countersign/service-kit';
-import Koa from 'koa';
+import type Koa from 'koa';
 import { sendProblemPage } from './page.ts';
 import type { FetchRecords } from './records-client.ts';
 import { recordsRouter } from './records-router.ts';
@@ -18,6 +19,8 @@ export interface AppDependencies {
   logger: Logger;
   readiness: Readiness;
   fetchRecords: FetchRecords;
+  /** Rejects when the client credential cannot be read. */
+  checkCredential: () => Promise<void>;
 }
 
 const renderProblem: ProblemRenderer = (ctx, problem) => {
@@ -27,10 +30,15 @@ const renderProblem: ProblemRenderer = (ctx, problem) => {
 };
 
 /** The stack of caller-api, in request order. */
-export const createApp = ({ logger, readiness, fetchRecords }: AppDependencies): Koa<ServiceState> => {
+export const createApp = ({
+  logger,
+  readiness,
+  fetchRecords,
+  checkCredential,
+}: AppDependencies): Koa<ServiceState> => {
   const records = recordsRouter(fetchRecords);
-  const app = new Koa<ServiceState>();
-  app.use(health(readiness));
+  const app = createKoa(logger);
+  app.use(health(readiness, { credential: checkCredential }, logger));
   app.use(requestContext(logger));
   app.use(accessLog);
   app.use(problemDetails(renderProblem));

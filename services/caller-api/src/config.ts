@@ -1,10 +1,11 @@
 import {
   commonSettings,
-  fileTextSetting,
+  certificatesFileSetting,
   guidSetting,
-  httpsUrlSetting,
+  httpsOriginSetting,
   httpUrlSetting,
   portSetting,
+  readableFileSetting,
 } from '@countersign/service-kit';
 import { z } from 'zod';
 
@@ -15,12 +16,12 @@ export const configSchema = z.object({
   /** Who may use this API. There is no default: that anybody may has to be said. */
   ACCESS_MODE: z.literal('anonymous', 'must be "anonymous"'),
   /** Scheme and host of Entra ID, or of local-entra. */
-  AZURE_AUTHORITY_HOST: httpsUrlSetting,
+  AZURE_AUTHORITY_HOST: httpsOriginSetting,
   AZURE_TENANT_ID: guidSetting,
   /** This API's own client id. */
   AZURE_CLIENT_ID: guidSetting,
   /** A file with the client secret; read again when it changes. */
-  AZURE_CLIENT_SECRET_FILE: z.string(),
+  AZURE_CLIENT_SECRET_FILE: readableFileSetting,
   /** Where records-api is, directly or through the gateway. */
   RECORDS_API_URL: httpUrlSetting,
   /** What to ask Entra for, such as `api://<client id of records-api>/.default`. */
@@ -32,5 +33,5 @@ export const configSchema = z.object({
     .default('10000')
     .transform(Number),
   /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
-  CA_FILE: fileTextSetting.optional(),
+  CA_FILE: certificatesFileSetting.optional(),
 });

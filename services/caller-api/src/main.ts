@@ -1,3 +1,4 @@
+import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createLogger, packageIdentity, parseConfig, runService, serve } from '@countersign/service-kit';
 import { createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
@@ -25,9 +26,10 @@ await runService(service, async () => {
     timeoutMs: config.RECORDS_API_TIMEOUT_MS,
     ca: config.CA_FILE,
   });
+  const checkCredential = () => access(config.AZURE_CLIENT_SECRET_FILE, constants.R_OK);
   const readiness = { accepting: true };
   await serve({
-    server: createServer(createApp({ logger, readiness, fetchRecords }).callback()),
+    server: createServer(createApp({ logger, readiness, fetchRecords, checkCredential }).callback()),
     host: config.HOST,
     port: config.PORT,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,

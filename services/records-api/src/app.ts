@@ -1,5 +1,6 @@
 import {
   accessLog,
+  createKoa,
   health,
   type Logger,
   problemDetails,
@@ -9,7 +10,7 @@ import {
   type ServiceState,
 } from '@countersign/service-kit';
 import { authenticate, requireAppRole, type TokenVerifier } from '@countersign/shared-auth';
-import Koa from 'koa';
+import type Koa from 'koa';
 import type { RecordStore } from './record-store.ts';
 import { recordsRouter } from './records-router.ts';
 
@@ -25,13 +26,7 @@ export const appRoleAccess = 'access_as_application_API1';
 
 /** The stack of records-api, in request order. */
 export const createApp = ({ logger, readiness, store, verifier }: AppDependencies): Koa<ServiceState> => {
-  const records = recordsRouter(store);
-  const app = new Koa<ServiceState>();
-  app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }));
-  app.use(requestContext(logger));
-  app.use(accessLog);
-  app.use(problemDetails());
-  app.use(
+  const records = recordsRouter(store, [
     authenticate(verifier, {
       headers: (ctx) => propagationHeaders(ctx.state.requestContext),
       onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
@@ -42,8 +37,13 @@ export const createApp = ({ logger, readiness, store, verifier }: AppDependencie
           uti: tokenId,
         }),
     }),
-  );
-  app.use(requireAppRole(appRoleAccess));
+    requireAppRole(appRoleAccess),
+  ]);
+  const app = createKoa(logger);
+  app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }, logger));
+  app.use(requestContext(logger));
+  app.use(accessLog);
+  app.use(problemDetails());
   app.use(records.routes());
   app.use(records.allowedMethods());
   return app;

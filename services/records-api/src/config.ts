@@ -1,8 +1,8 @@
 import {
   commonSettings,
-  fileTextSetting,
+  certificatesFileSetting,
   guidSetting,
-  httpsUrlSetting,
+  httpsOriginSetting,
   portSetting,
 } from '@countersign/service-kit';
 import { z } from 'zod';
@@ -14,10 +14,10 @@ export const configSchema = z.object({
   /** Where SQLite keeps its file. */
   DATA_FOLDER: z.string(),
   /** Scheme and host of Entra ID, or of local-entra. */
-  AZURE_AUTHORITY_HOST: httpsUrlSetting,
+  AZURE_AUTHORITY_HOST: httpsOriginSetting,
   AZURE_TENANT_ID: guidSetting,
   /** This API's client id, which is the audience of every token that it takes. */
   API_CLIENT_ID: guidSetting,
   /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
-  CA_FILE: fileTextSetting.optional(),
+  CA_FILE: certificatesFileSetting.optional(),
 });

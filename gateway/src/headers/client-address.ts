@@ -1,0 +1,84 @@
+import { BlockList, isIP } from 'node:net';
+
+/** Which peers may say for whom they speak: load balancers in front of the gateway. */
+export interface TrustedProxies {
+  has(address: string): boolean;
+}
+
+/**
+ * @param ranges addresses and CIDR ranges, of IPv4 and IPv6.
+ * @throws {RangeError} for one that is neither.
+ */
+export const createTrustedProxies = (ranges: readonly string[]): TrustedProxies => {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = '', bits] = range.split('/');
+    const family = isIP(address);
+    const length = Number(bits ?? (family === 6 ? 128 : 32));
+    if (family === 0 || !/^\d*$/.test(bits ?? '') || length > (family === 6 ? 128 : 32)) {
+      throw new RangeError(`"${range}" is no address and no range such as 10.0.0.0/8`);
+    }
+    list.addSubnet(address, length, family === 6 ? 'ipv6' : 'ipv4');
+  }
+  return { has: (address) => ranges.length > 0 && isInList(list, address) };
+};
+
+const isInList = (list: BlockList, address: string): boolean => {
+  const family = isIP(address);
+  return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4');
+};
+
+/** Who sent a request, as far as that can be believed. */
+export interface Client {
+  address: string;
+  /** The value of `X-Forwarded-For` for the upstream. */
+  forwardedFor: string;
+  proto: 'http' | 'https';
+  host: string;
+}
+
+export interface Connection {
+  /** Address of the peer. */
+  peer: string;
+  proto: 'http' | 'https';
+  /** The `Host` of the request. */
+  host: string;
+}
+
+/** What proxies say in front of the gateway: the values of their headers, undefined where absent. */
+export interface ForwardedBy {
+  for?: string | undefined;
+  proto?: string | undefined;
+  host?: string | undefined;
+}
+
+/**
+ * Reads `X-Forwarded-For` from the right: each trusted hop vouches for the one before it, and the first that is not
+ * trusted is the client. What stands further left is the client's own claim, and is dropped. `X-Forwarded-Proto` and
+ * `-Host` are believed of a trusted peer alone.
+ */
+export const readClient = (
+  { peer, proto, host }: Connection,
+  said: ForwardedBy,
+  trusted: TrustedProxies,
+): Client => {
+  const address = withoutMapping(peer);
+  if (!trusted.has(address)) return { address, forwardedFor: address, proto, host };
+  const hops = [address];
+  for (const hop of (said.for ?? '').split(',').toReversed()) {
+    const claimed = withoutMapping(hop.trim());
+    if (isIP(claimed) === 0) break;
+    hops.unshift(claimed);
+    if (!trusted.has(claimed)) break;
+  }
+  return {
+    address: hops[0] as string,
+    forwardedFor: hops.join(', '),
+    proto: said.proto === 'https' || said.proto === 'http' ? said.proto : proto,
+    host: said.host !== undefined && /^[\w.:[\]-]{1,255}$/.test(said.host) ? said.host : host,
+  };
+};
+
+/** An IPv4 peer on an IPv6 socket: `::ffff:10.0.0.1`. */
+const withoutMapping = (address: string): string =>
+  address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;

@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createSecureServer, createServer as createHttp2Server } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Logger } from '@countersign/service-kit';
+import type { TrustedProxies } from './headers/client-address.ts';
+
+export interface ListenerOptions {
+  handle: RequestListener;
+  logger: Logger;
+  protocol: 'http1' | 'h2c';
+  /** PEM texts; with them the listener speaks TLS. */
+  tls?: { certificate: string; key: string } | undefined;
+  maxConnections: number;
+  maxConnectionsPerAddress: number;
+  /** Proxies speak for many clients, and are not limited by address. */
+  trustedProxies: TrustedProxies;
+  clientIdleMs: number;
+  keepAliveMs: number;
+}
+
+const limits = {
+  // Slow heads hold a connection for nothing; Node's default is a minute.
+  headersTimeout: 10_000,
+  // Bodies are bounded by the idle timeout, which a long upload that moves does not hit.
+  requestTimeout: 0,
+  connectionsCheckingInterval: 5_000,
+  maxHeaderSize: 16_384,
+};
+
+/** The server that clients connect to, with its limits. */
+export const createListener = (options: ListenerOptions): Server => {
+  const server = createProtocolServer(options);
+  server.maxConnections = options.maxConnections;
+  server.keepAliveTimeout = options.keepAliveMs;
+  server.setTimeout(options.clientIdleMs);
+  // Without these two listeners Node asks for the body before anybody knows whether it is wanted.
+  server.on('checkContinue', options.handle);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+    refuseUnreadable(error, socket, options.logger),
+  );
+  limitByAddress(server, options);
+  return server;
+};
+
+const createProtocolServer = ({ handle, protocol, tls, keepAliveMs }: ListenerOptions): Server => {
+  if (tls) {
+    const settings = {
+      ...limits,
+      cert: tls.certificate,
+      key: tls.key,
+      allowHTTP1: true,
+      minVersion: 'TLSv1.2' as const,
+    };
+    return createSecureServer(settings as never, handle as never) as unknown as Server;
+  }
+  if (protocol === 'h2c') return createHttp2Server({}, handle as never) as unknown as Server;
+  return createServer({ ...limits, keepAliveTimeout: keepAliveMs }, handle);
+};
+
+const limitByAddress = (
+  server: Server,
+  { maxConnectionsPerAddress, trustedProxies }: ListenerOptions,
+): void => {
+  const counts = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? '';
+    if (trustedProxies.has(address)) return;
+    const count = (counts.get(address) ?? 0) + 1;
+    if (count > maxConnectionsPerAddress) {
+      socket.destroy();
+      return;
+    }
+    counts.set(address, count);
+    socket.once('close', () => {
+      const left = (counts.get(address) ?? 1) - 1;
+      if (left === 0) counts.delete(address);
+      else counts.set(address, left);
+    });
+  });
+};
+
+interface Refusal {
+  status: number;
+  title: string;
+  code: string;
+}
+
+const refusals: Readonly<Record<string, Refusal>> = {
+  HPE_HEADER_OVERFLOW: { status: 431, title: 'Request Header Fields Too Large', code: 'headers_too_large' },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: 413, title: 'Payload Too Large', code: 'payload_too_large' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, title: 'Request Timeout', code: 'request_timeout' },
+};
+
+const badRequest: Refusal = { status: 400, title: 'Bad Request', code: 'invalid_request' };
+
+/** What cannot be read as a request has no context and passes no middleware; it gets a problem and a record all the same. */
+const refuseUnreadable = (error: NodeJS.ErrnoException, socket: Socket, logger: Logger): void => {
+  const { code = '' } = error;
+  // An answer that has begun cannot take another one, and a connection that broke cannot take any.
+  const answering =
+    (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent === true;
+  if (!socket.writable || answering || code === 'ECONNRESET' || code === 'EPIPE') {
+    socket.destroy();
+    return;
+  }
+  const { status, title, code: problemCode } = refusals[code] ?? badRequest;
+  const requestId = randomUUID();
+  const body = JSON.stringify({ title, status, code: problemCode, requestId });
+  logger.info(
+    { request_id: requestId, 'http.response.status_code': status, cause: code },
+    'unreadable request',
+  );
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\n` +
+      `X-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body}`,
+  );
+};
+
+/** Whether a request came over HTTP/2, where connections and their headers mean something else. */
+export const isHttp2 = ({ httpVersionMajor }: IncomingMessage): boolean => httpVersionMajor === 2;

@@ -1,0 +1,96 @@
+import { securityHeadersOfPages } from '../headers/page-headers.ts';
+import { type CountRequest, createRateLimit, type RateLimitStoreOptions } from '../limits/rate-limit.ts';
+import type { Route } from '../routes/route-schema.ts';
+import type { RouteTable } from '../routes/route-table.ts';
+import { createUpstream, type Upstream, type UpstreamDependencies } from '../upstream/upstream.ts';
+
+/** A route with all that can be worked out before a request comes. */
+export interface PreparedRoute {
+  route: Route;
+  upstream: Upstream;
+  countRequest: CountRequest | undefined;
+  /** The path for the upstream. */
+  rewrite: (path: string) => string;
+  /** Set on the upstream's request. */
+  setHeaders: readonly string[];
+  /** Lower-case names of the client's headers that do not go on. */
+  dropHeaders: ReadonlySet<string>;
+  /** Added to the answer. */
+  addedHeaders: readonly string[];
+  /** Lower-case names of headers that the answer loses. */
+  strippedHeaders: ReadonlySet<string>;
+}
+
+/** A route table in force, with its upstreams. */
+export interface ActiveTable {
+  match(path: string): PreparedRoute | undefined;
+  routes: readonly PreparedRoute[];
+  upstreams: ReadonlyMap<string, Upstream>;
+  /** Closes its upstreams once their requests in flight are over. */
+  close(): Promise<void>;
+}
+
+export interface ActiveTableOptions {
+  table: RouteTable;
+  upstreams: UpstreamDependencies;
+  rateLimits: RateLimitStoreOptions;
+}
+
+/** Makes a table's upstreams, and resolves once their names are. */
+export const activateTable = async ({
+  table,
+  upstreams: dependencies,
+  rateLimits,
+}: ActiveTableOptions): Promise<ActiveTable> => {
+  const upstreams = new Map(
+    [...table.upstreams.values()].map((located) => [located.name, createUpstream(located, dependencies)]),
+  );
+  const prepared = new Map(
+    table.routes.map((route) => {
+      const upstream = upstreams.get(route.upstream);
+      if (!upstream) throw new Error(`route ${route.path} has no upstream`);
+      return [route, prepare(route, upstream, rateLimits)];
+    }),
+  );
+  await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
+  return {
+    routes: [...prepared.values()],
+    upstreams,
+    match(path) {
+      const route = table.match(path);
+      return route && prepared.get(route);
+    },
+    async close() {
+      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    },
+  };
+};
+
+const prepare = (route: Route, upstream: Upstream, rateLimits: RateLimitStoreOptions): PreparedRoute => {
+  const { requestHeaders, responseHeaders, rewrite } = route;
+  const addedHeaders = [
+    ...(route.page ? securityHeadersOfPages : []),
+    ...Object.entries(responseHeaders.set).flat(),
+  ];
+  const replaced = addedHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
+  return {
+    route,
+    upstream,
+    countRequest: route.rateLimit && createRateLimit(route, rateLimits),
+    rewrite: rewrite === undefined ? (path) => path : rewriter(route.path, rewrite),
+    setHeaders: Object.entries(requestHeaders.set).flat(),
+    dropHeaders: new Set([...requestHeaders.strip, ...Object.keys(requestHeaders.set)]),
+    addedHeaders,
+    strippedHeaders: new Set([...responseHeaders.strip, ...replaced]),
+  };
+};
+
+/** Replaces as many segments as the route's path has. */
+const rewriter = (routePath: string, prefix: string): ((path: string) => string) => {
+  const count = routePath === '/' ? 0 : routePath.split('/').length - 1;
+  const start = prefix.replace(/\/$/, '');
+  return (path) => {
+    const rest = path.split('/').slice(1 + count);
+    return `${start}${rest.length > 0 ? `/${rest.join('/')}` : ''}` || '/';
+  };
+};

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { ConfigError, type Logger } from '@countersign/service-kit';
+import { parseRouteTable, readRouteTable, type TableSurroundings } from '../routes/route-table.ts';
+import { watchFile } from '../routes/watch-file.ts';
+import { activateTable, type ActiveTable, type ActiveTableOptions } from './active-table.ts';
+
+export interface LiveTableOptions extends Omit<ActiveTableOptions, 'table'> {
+  file: string;
+  surroundings: TableSurroundings;
+  logger: Logger;
+  /** Called after each reload, also one that failed. */
+  onReload?: (outcome: 'ok' | 'refused') => void;
+}
+
+export interface LiveTable {
+  /** The table in force. */
+  current: () => ActiveTable;
+  close(): Promise<void>;
+}
+
+/**
+ * A route table that follows its file. A new table takes effect with the next request; requests in flight end with the
+ * one that they began with. A file that is broken changes nothing and is logged with the reason.
+ *
+ * @throws {ConfigError} when the file cannot be used at the start.
+ */
+export const openLiveTable = async (options: LiveTableOptions): Promise<LiveTable> => {
+  const { file, surroundings, logger, onReload } = options;
+  const activate = (table: ActiveTableOptions['table']): Promise<ActiveTable> =>
+    activateTable({ ...options, table });
+  const text = readText(file);
+  let current = await activate(readRouteTable(file, surroundings));
+  let reloading: Promise<void> = Promise.resolve();
+  const retiring = new Set<Promise<void>>();
+
+  const reload = async (changed: string): Promise<void> => {
+    try {
+      const next = await activate(parseRouteTable(changed, surroundings));
+      const closing: Promise<void> = current.close().finally(() => retiring.delete(closing));
+      retiring.add(closing);
+      current = next;
+      logger.info({ file, routes: next.routes.length }, 'the route table was reloaded');
+      onReload?.('ok');
+    } catch (error) {
+      const problems = error instanceof ConfigError ? error.problems : undefined;
+      logger.error(
+        { file, problems, ...(!problems && { err: error }) },
+        'the changed route table is not usable; the old one stays',
+      );
+      onReload?.('refused');
+    }
+  };
+  const stopWatching = watchFile({
+    file,
+    text,
+    onChange: (changed) => {
+      reloading = reloading.then(() => reload(changed));
+    },
+    onError: (error) =>
+      logger.error({ file, err: error }, 'the route table cannot be read; the old one stays'),
+  });
+
+  return {
+    current: () => current,
+    async close() {
+      stopWatching();
+      await reloading;
+      await current.close();
+      await Promise.all(retiring);
+    },
+  };
+};
+
+const readText = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    // Reading it for use says why.
+    return '';
+  }
+};

@@ -1,0 +1,82 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Readable, Transform } from 'node:stream';
+import { ProblemError } from '@countersign/service-kit';
+
+/** A request's body, as an upstream's transport takes it. */
+export interface RequestBody {
+  body: Buffer | Readable | null;
+  /** Undefined for a body that is sent chunked. */
+  contentLength: number | undefined;
+}
+
+/** Bodies up to this are collected, and go out with their head in one write. */
+const smallBodyBytes = 16 * 1024;
+
+const tooLarge = (maxBodyBytes: number): ProblemError =>
+  new ProblemError(`The body is longer than the ${maxBodyBytes} bytes that are taken here.`, {
+    status: 413,
+    code: 'payload_too_large',
+    headers: { Connection: 'close' },
+  });
+
+/**
+ * Takes a request's body: none, a small one whole, a larger one as the stream that it is.
+ *
+ * @throws {ProblemError} 413 when it is announced as too long, 400 for one on GET or HEAD, which servers read differently.
+ */
+export const takeBody = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  maxBodyBytes: number,
+): RequestBody | Promise<RequestBody> => {
+  const { 'content-length': announced, 'transfer-encoding': chunked, expect } = request.headers;
+  const length = announced === undefined ? undefined : Number(announced);
+  if (chunked === undefined && (length === undefined || length === 0))
+    return { body: null, contentLength: 0 };
+  if (request.method === 'GET' || request.method === 'HEAD') {
+    throw new ProblemError(`A ${request.method} request has no body.`, {
+      status: 400,
+      code: 'invalid_request',
+    });
+  }
+  if (length !== undefined && length > maxBodyBytes) throw tooLarge(maxBodyBytes);
+  // The client waits until somebody wants the body (RFC 9110 §10.1.1); nobody does before the checks have passed.
+  if (expect !== undefined) response.writeContinue();
+  if (length === undefined) return { body: limited(request, maxBodyBytes), contentLength: undefined };
+  if (length > smallBodyBytes) return { body: request, contentLength: length };
+  return collect(request, length);
+};
+
+const collect = (request: IncomingMessage, length: number): Promise<RequestBody> =>
+  new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.once('end', () => {
+      const [first] = chunks;
+      resolve({ body: chunks.length === 1 && first ? first : Buffer.concat(chunks), contentLength: length });
+    });
+    request.once('close', () => reject(new ClientGoneError()));
+  });
+
+/** The client went away; nobody is left to answer. */
+export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError';
+}
+
+/** A body of unknown length, which fails with a 413 once it is longer than it may be. */
+const limited = (request: IncomingMessage, maxBodyBytes: number): Readable => {
+  let bytes = 0;
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes <= maxBodyBytes) done(undefined, chunk);
+      else done(tooLarge(maxBodyBytes));
+    },
+  });
+  // Told as soon as anybody reads; until then there is nobody to tell.
+  counted.on('error', () => request.unpipe(counted));
+  request.once('close', () => {
+    if (!request.complete) counted.destroy(new ClientGoneError());
+  });
+  return request.pipe(counted);
+};

@@ -1,0 +1,83 @@
+import { ProblemError } from '@countersign/service-kit';
+
+/** Where a request wants to go. Matching and forwarding both use `path` as it came: there is no second reading. */
+export interface RequestTarget {
+  /** As it came, without the query. */
+  path: string;
+  /** With its question mark; empty when there is none. */
+  query: string;
+  /** Whether the path holds an encoded slash, which a route has to allow. */
+  encodedSlash: boolean;
+}
+
+/** RFC 3986 §3.3: what a path may hold, less `;`, whose parameters some servers cut off. */
+const plainPath = /^(?:\/[A-Za-z0-9\-._~!$&'()*+,=:@]*)+$/;
+const pathWithEscapes = /^(?:\/(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-Fa-f]{2})*)+$/;
+
+/** `.` and `..` are steps for one server and names for another; so are their encoded forms, and empty segments. */
+const ambiguousSegment = /\/(?:\.|%2e){1,2}(?:\/|$)|\/\//i;
+
+/** Encoded controls, spaces at the ends of nothing, backslashes, and bytes that need a charset to be read. */
+const forbiddenEscape = /%(?:[01][0-9a-f]|7f|5c)/i;
+
+/** Visible ASCII but `#` (a fragment is never sent), quotes, angle brackets and backslash. */
+const plainQuery = /^[!$-;=?-[\]-~]*$/;
+
+/** One host name or address with an optional port (RFC 9110 §7.2). */
+const hostPattern = /^(?:[A-Za-z0-9](?:[A-Za-z0-9\-._]*[A-Za-z0-9.])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+
+const refusal = (detail: string, status = 400, code = 'invalid_request'): ProblemError =>
+  new ProblemError(detail, { status, code });
+
+/**
+ * Reads the request target (RFC 9112 §3.2). Only the origin form is taken, and only paths that every server reads alike:
+ * what would need to be normalised is refused, so that the path which is matched is the path which is forwarded.
+ *
+ * @throws {ProblemError} 400 that says which rule was broken, without repeating the target.
+ */
+export const readTarget = (target: string): RequestTarget => {
+  const queryAt = target.indexOf('?');
+  const path = queryAt === -1 ? target : target.slice(0, queryAt);
+  const query = queryAt === -1 ? '' : target.slice(queryAt);
+  if (query !== '' && !plainQuery.test(query))
+    throw refusal('The query holds characters that have to be encoded.');
+  const plain = plainPath.test(path);
+  if (!plain) {
+    if (!path.startsWith('/')) throw refusal('Only the origin form of a request target is taken: a path.');
+    if (!pathWithEscapes.test(path)) throw refusal('The path holds characters that have to be encoded.');
+    if (forbiddenEscape.test(path))
+      throw refusal('The path holds an encoded control character or backslash.');
+  }
+  if (ambiguousSegment.test(path))
+    throw refusal('The path holds an empty segment, or one that is a step: . or ..');
+  return { path, query, encodedSlash: !plain && /%2f/i.test(path) };
+};
+
+/**
+ * Exactly one valid Host, as a request of HTTP/1.1 must have (RFC 9112 §3.2). Node takes the first of several.
+ *
+ * @throws {ProblemError} 400
+ */
+export const readHost = (rawHeaders: readonly string[]): string => {
+  let host: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    if (name.length !== 4 || name.toLowerCase() !== 'host') continue;
+    if (host !== undefined) throw refusal('There is more than one Host header.');
+    host = rawHeaders[index + 1] as string;
+  }
+  if (host === undefined || !hostPattern.test(host)) throw refusal('The Host header names no host.');
+  return host;
+};
+
+/** Methods that speak to a proxy and not to a resource. */
+const proxyMethods: ReadonlySet<string> = new Set([
+  'CONNECT', // opens a tunnel
+  'TRACE', // echoes the request, with what the gateway added to it
+  'TRACK', // the same, elsewhere
+]);
+
+/** @throws {ProblemError} 501 */
+export const assertMethod = (method: string): void => {
+  if (proxyMethods.has(method)) throw refusal(`${method} is not served here.`, 501, 'not_implemented');
+};

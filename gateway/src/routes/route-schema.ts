@@ -1,0 +1,166 @@
+import { assertPolicy, type Policy } from '@countersign/shared-auth';
+import { z } from 'zod';
+
+const milliseconds = (maximum: number) => z.int().min(1).max(maximum);
+
+const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]+$/, 'must be a header name without underscores')
+  .transform((name) => name.toLowerCase())
+  .refine((name) => !untouchable.has(name), 'is a header that the gateway alone handles');
+
+/** Framing, hop and identity headers: a route that could set them could undo what the gateway guarantees. */
+const untouchable: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'traceparent',
+  'transfer-encoding',
+  'upgrade',
+  'x-request-id',
+]);
+
+const headerValue = z.string().regex(/^[\t\u0020-\u007e]*$/, 'must be visible ASCII');
+
+const headerRules = z
+  .strictObject({
+    /** Set, whatever the message brought. */
+    set: z.record(headerName, headerValue).default({}),
+    /** Removed. */
+    strip: z.array(headerName).default([]),
+  })
+  .prefault({});
+
+const policy = z.custom<Policy>().superRefine((value, context) => {
+  try {
+    assertPolicy(value);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
+
+const access = z.union(
+  [
+    z.literal('public'),
+    z.strictObject({
+      /** Whose tokens: an API that the configuration gives a client id. */
+      api: z.string().min(1),
+      /** Who of them: shared-auth's policies, such as `{ appRole: … }` or `{ byMethod: … }`. */
+      policy,
+    }),
+  ],
+  { error: 'must be "public", or an api with a policy' },
+);
+
+const timeouts = z
+  .strictObject({
+    /** To a connection, in milliseconds. */
+    connectMs: milliseconds(60_000).default(2_000),
+    /** From the request sent to the head of the answer. */
+    headMs: milliseconds(600_000).default(30_000),
+    /** Between two pieces of a body, either way. */
+    idleMs: milliseconds(600_000).default(30_000),
+    /** For the whole exchange; without it, as long as bytes flow. */
+    totalMs: milliseconds(86_400_000).optional(),
+  })
+  .prefault({});
+
+const rateLimit = z.strictObject({
+  /** How many requests in a period. */
+  requests: z.int().min(1).max(10_000_000),
+  /** The period, in seconds. */
+  perSeconds: z.int().min(1).max(86_400),
+  /** Who is counted: the calling application (its address where a public route has none) or the address. */
+  by: z.enum(['application', 'address']).default('application'),
+});
+
+const cors = z.strictObject({
+  /** Exact origins, or `*` alone for a route without credentials. */
+  origins: z.array(z.string().regex(/^(?:\*|https?:\/\/[\w.:[\]-]+)$/, 'must be an origin or *')).min(1),
+  /** Request headers that a page may send on top of the simple ones. */
+  headers: z.array(z.string()).default(['authorization', 'content-type']),
+  /** Response headers that a page may read. */
+  expose: z.array(z.string()).default(['x-request-id', 'retry-after']),
+  /** How long a browser may keep the answer, in seconds. */
+  maxAgeSeconds: z.int().min(0).max(86_400).default(600),
+});
+
+export const routeSchema = z.strictObject({
+  /** Prefix, matched by whole segments and in any case; `*` stands for one segment. */
+  path: z.string().regex(/^(?:\/(?:[\w.~-]+|\*))+$|^\/$/, 'must be a path such as /api/records'),
+  /** Methods that the route takes; HEAD goes with GET. Without it, all. */
+  methods: z
+    .array(z.string().regex(/^[A-Z]+$/, 'must be in capitals'))
+    .min(1)
+    .optional(),
+  upstream: z.string().min(1),
+  /** Who may pass. There is no default. */
+  access,
+  timeouts,
+  /** Further attempts of idempotent requests that have no body, while the upstream's budget lasts. */
+  retries: z.int().min(0).max(5).default(1),
+  /** Most bytes of a request body. */
+  maxBodyBytes: z
+    .int()
+    .min(0)
+    .max(2 ** 40)
+    .default(10 * 2 ** 20),
+  rateLimit: rateLimit.optional(),
+  requestHeaders: headerRules,
+  responseHeaders: headerRules,
+  /** Puts another prefix in the place of the route's path. */
+  rewrite: z
+    .string()
+    .regex(/^(?:\/[\w.~-]+)*\/?$/, 'must be a path')
+    .optional(),
+  /** Lets `%2F` pass, for upstreams that read it as a letter of a name. */
+  encodedSlashes: z.boolean().default(false),
+  /** Lets connections switch to WebSocket. */
+  webSocket: z.boolean().default(false),
+  cors: cors.optional(),
+  /** Adds the headers that a page in a browser should come with. */
+  page: z.boolean().default(false),
+});
+
+const address = z.string().refine((text) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return (
+    url !== undefined && ['http:', 'https:'].includes(url.protocol) && text.replace(/\/$/, '') === url.origin
+  );
+}, 'must be an origin such as http://records-api:8081');
+
+export const upstreamSchema = z.strictObject({
+  /** Without it the configuration has to say where the upstream is. */
+  addresses: z.array(address).min(1).optional(),
+  /** Most requests in flight at once, over all addresses. */
+  maxInFlight: z.int().min(1).max(100_000).default(512),
+  /** How many more may wait, and how long, before 503. */
+  maxQueued: z.int().min(0).max(100_000).default(512),
+  maxQueueMs: milliseconds(60_000).default(1_000),
+  /** Asks every address by itself. */
+  healthCheck: z
+    .strictObject({
+      path: z.string().regex(/^\/[\w./~-]*$/, 'must be a path'),
+      intervalMs: milliseconds(600_000).default(5_000),
+      timeoutMs: milliseconds(60_000).default(2_000),
+    })
+    .optional(),
+  /** After so many failures in a row an address is left out, first for `ejectMs`, then longer. */
+  failures: z.int().min(1).max(1_000).default(5),
+  ejectMs: milliseconds(600_000).default(1_000),
+  /** Retries may be this share of requests, and at least a few. */
+  retryBudget: z.number().min(0).max(1).default(0.1),
+  /** How often host names are resolved anew. */
+  resolveMs: milliseconds(3_600_000).default(10_000),
+});
+
+export const tableSchema = z.strictObject({
+  upstreams: z.record(z.string().regex(/^[\w-]+$/), upstreamSchema).default({}),
+  routes: z.array(routeSchema).min(1),
+});
+
+export type Route = z.output<typeof routeSchema>;
+export type UpstreamSettings = z.output<typeof upstreamSchema>;

@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { ConfigError } from '@countersign/service-kit';
+import { parseDocument } from 'yaml';
+import { type Route, tableSchema, upstreamSchema, type UpstreamSettings } from './route-schema.ts';
+
+/** An upstream of the table, located. */
+export interface LocatedUpstream extends UpstreamSettings {
+  name: string;
+  addresses: string[];
+}
+
+export interface RouteTable {
+  routes: readonly Route[];
+  upstreams: ReadonlyMap<string, LocatedUpstream>;
+  /** The route of a path; the most particular one of those that fit. Undefined where none does. */
+  match: (path: string) => Route | undefined;
+}
+
+/** What the configuration knows and the table refers to. */
+export interface TableSurroundings {
+  /** Addresses of upstreams by name; they go before those of the table. */
+  locations: ReadonlyMap<string, readonly string[]>;
+  /** Names of the APIs whose tokens can be checked. */
+  apis: ReadonlySet<string>;
+}
+
+/**
+ * Reads a route table.
+ *
+ * @throws {ConfigError} that names the file, and the line or place and reason of everything that is wrong.
+ */
+export const readRouteTable = (file: string, surroundings: TableSurroundings): RouteTable => {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError([`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`]);
+  }
+  try {
+    return parseRouteTable(text, surroundings);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(error.problems.map((problem) => `${file}: ${problem}`));
+  }
+};
+
+/** The same from text. @throws {ConfigError} */
+export const parseRouteTable = (text: string, surroundings: TableSurroundings): RouteTable => {
+  const document = parseDocument(text, { prettyErrors: true });
+  if (document.errors.length > 0) {
+    throw new ConfigError(
+      document.errors.map(({ message }) => message.split('\n', 1)[0]?.replace(/:$/, '') ?? ''),
+    );
+  }
+  const lineOf = (path: readonly PropertyKey[]): string => {
+    for (let depth = path.length; depth > 0; depth -= 1) {
+      const node = document.getIn(path.slice(0, depth), true) as
+        { range?: [number, number, number] } | undefined;
+      if (node?.range) return `line ${text.slice(0, node.range[0]).split('\n').length}: ${path.join('.')}`;
+    }
+    return 'the file';
+  };
+  const result = tableSchema.safeParse(document.toJS());
+  if (!result.success) {
+    throw new ConfigError(result.error.issues.map(({ path, message }) => `${lineOf(path)}: ${message}`));
+  }
+  const { routes } = result.data;
+  const upstreams = locate(result.data.upstreams, routes, surroundings.locations);
+  const keys = routes.map(({ path }) => path.toLowerCase());
+  const problems = routes.flatMap((route, index) => {
+    const place = (field: string): string => lineOf(['routes', index, field]);
+    const earlier = keys.indexOf(keys[index] as string);
+    return [
+      ...(earlier === index
+        ? []
+        : [`${place('path')}: clashes with routes.${earlier}, which has the same path`]),
+      ...(upstreams.has(route.upstream)
+        ? []
+        : [`${place('upstream')}: "${route.upstream}" has no addresses, here or in UPSTREAMS`]),
+      ...(route.access === 'public' || surroundings.apis.has(route.access.api)
+        ? []
+        : [`${place('access')}: no API "${route.access.api}" is configured to check its tokens (APIS)`]),
+      ...(route.cors && route.cors.origins.includes('*') && route.cors.origins.length > 1
+        ? [`${place('cors')}: "*" has to stand alone`]
+        : []),
+    ];
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { routes, upstreams, match: createMatcher(routes) };
+};
+
+const locate = (
+  settings: Readonly<Record<string, UpstreamSettings>>,
+  routes: readonly Route[],
+  locations: TableSurroundings['locations'],
+): Map<string, LocatedUpstream> => {
+  const names = new Set([...Object.keys(settings), ...routes.map(({ upstream }) => upstream)]);
+  const located = new Map<string, LocatedUpstream>();
+  for (const name of names) {
+    const own = settings[name] ?? upstreamSchema.parse({});
+    const addresses = locations.get(name) ?? own.addresses;
+    if (addresses) located.set(name, { ...own, name, addresses: [...addresses] });
+  }
+  return located;
+};
+
+interface Pattern {
+  route: Route;
+  segments: readonly string[];
+}
+
+/** Prefix matching by whole segments: a name goes before `*`, a longer path before a shorter one. */
+const createMatcher = (routes: readonly Route[]): RouteTable['match'] => {
+  const patterns = routes
+    .map((route): Pattern => {
+      const path = route.path === '/' ? '' : route.path.toLowerCase();
+      return { route, segments: path.split('/').slice(1) };
+    })
+    .toSorted((a, b) => b.segments.length - a.segments.length || wildcards(a) - wildcards(b));
+  return (path) => {
+    const wanted = path.toLowerCase().split('/').slice(1);
+    return patterns.find(({ segments }) => fits(segments, wanted))?.route;
+  };
+};
+
+const wildcards = ({ segments }: Pattern): number => segments.filter((segment) => segment === '*').length;
+
+const fits = (segments: readonly string[], wanted: readonly string[]): boolean =>
+  segments.length <= wanted.length &&
+  segments.every((segment, index) => segment === wanted[index] || (segment === '*' && wanted[index] !== ''));

@@ -1,0 +1,44 @@
+import type { UpstreamSettings } from '../routes/route-schema.ts';
+import type { Endpoint } from './endpoint.ts';
+
+type HealthCheck = NonNullable<UpstreamSettings['healthCheck']>;
+
+/**
+ * Asks every address at an interval, over its own transport. An address that does not answer with 2xx in time is left
+ * out until it does.
+ *
+ * @returns stops asking.
+ */
+export const startHealthChecks = (
+  check: HealthCheck | undefined,
+  endpoints: () => readonly Endpoint[],
+): (() => void) => {
+  if (!check) return () => undefined;
+  const asking = new Set<Endpoint>();
+  const ask = (endpoint: Endpoint): void => {
+    if (asking.has(endpoint)) return;
+    asking.add(endpoint);
+    const done = (healthy: boolean): void => {
+      if (!asking.delete(endpoint)) return;
+      endpoint.setHealthy(healthy);
+    };
+    const exchange = endpoint.transport.send(
+      { method: 'GET', path: check.path, headers: ['User-Agent', 'countersign-gateway'], body: null },
+      {
+        onHead(status) {
+          done(status >= 200 && status < 300);
+          queueMicrotask(() => exchange.abort());
+        },
+        onData: () => true,
+        onEnd: () => undefined,
+        onError: () => done(false),
+      },
+      { connectMs: check.timeoutMs, headMs: check.timeoutMs, idleMs: check.timeoutMs },
+    );
+  };
+  const timer = setInterval(() => {
+    for (const endpoint of endpoints()) ask(endpoint);
+  }, check.intervalMs);
+  timer.unref();
+  return () => clearInterval(timer);
+};

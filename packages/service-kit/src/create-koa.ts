@@ -1,0 +1,26 @@
+import Koa, { type Middleware } from 'koa';
+import type { Logger } from './logger.ts';
+import type { ServiceState } from './request-context.ts';
+
+/**
+ * A Koa application that says everything in the log and takes requests in origin form alone (RFC 9112 §3.2.1): Koa reads
+ * the path of any other one late and badly, and no client of a service sends one.
+ */
+export const createKoa = (logger: Logger): Koa<ServiceState> => {
+  const app = new Koa<ServiceState>();
+  // Without a listener Koa prints to standard error. What comes here is mostly a connection that broke.
+  app.on('error', (error: unknown) => logger.info({ err: error }, 'a connection failed'));
+  app.use(originFormOnly);
+  return app;
+};
+
+const originFormOnly: Middleware = async function originFormOnly(ctx, next) {
+  if (ctx.req.url?.startsWith('/')) {
+    await next();
+    return;
+  }
+  const problem = { title: 'Bad Request', status: 400, code: 'invalid_request' };
+  ctx.status = 400;
+  ctx.type = 'application/problem+json';
+  ctx.body = JSON.stringify({ ...problem, detail: 'The request target has to be a path.' });
+};
