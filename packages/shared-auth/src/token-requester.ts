@@ -23,6 +23,7 @@ export interface TokenRequesterOptions {
   credentials: CredentialChain;
   network: EntraNetwork;
   cachePlugin: ICachePlugin | undefined;
+  takesClaimsChallenges: boolean;
   /** Milliseconds since 1970. */
   clock: () => number;
 }
@@ -67,6 +68,7 @@ export const createTokenRequester = ({
   credentials,
   network,
   cachePlugin,
+  takesClaimsChallenges,
   clock,
 }: TokenRequesterOptions): TokenRequester => {
   const authority = `${origin}/${tenantId}`;
@@ -83,6 +85,7 @@ export const createTokenRequester = ({
         // Saves the question whether the host is one of Microsoft's, which a host of one's own could not answer.
         knownAuthorities: [new URL(origin).host],
         authorityMetadata: authorityMetadata(authority),
+        ...(takesClaimsChallenges && { clientCapabilities: ['cp1'] }),
         ...auth,
       },
       ...(cachePlugin && { cache: { cachePlugin } }),

@@ -19,6 +19,11 @@ export interface TokenSourceOptions {
   network: EntraNetwork;
   /** Reaches the token endpoint of a managed identity, which is plain http. Default {@link createPlatformNetwork}. */
   platformNetwork?: EntraNetwork;
+  /**
+   * Tells Entra and APIs that claims challenges are understood here (`xms_cc` with `cp1`), so that they may be sent; with
+   * {@link createDownstreamApi} they are. Default false.
+   */
+  takesClaimsChallenges?: boolean;
   /** Tokens shared with other processes. Default none. */
   sharedCache?: SharedTokenCache;
   /** How many tokens are held. Default 10,000. */
@@ -122,6 +127,7 @@ export const createTokenSource = ({
   credential,
   network,
   platformNetwork = createPlatformNetwork(),
+  takesClaimsChallenges = false,
   sharedCache,
   maxTokens = 10_000,
   observer = {},
@@ -228,7 +234,14 @@ export const createTokenSource = ({
       msalPart,
       sharedCache?.pluginFor(partition),
     ]);
-    return createTokenRequester({ ...partition, credentials, network, clock, cachePlugin });
+    return createTokenRequester({
+      ...partition,
+      credentials,
+      network,
+      clock,
+      cachePlugin,
+      takesClaimsChallenges,
+    });
   };
 
   const createEntry = (scope: string): Entry => {

@@ -87,6 +87,15 @@ test('a claims challenge is answered once, and its token serves from then on', a
   expect(issuer.tokenRequests[1]?.form.get('claims')).toContain('nbf');
 });
 
+test('that claims challenges are understood is said where it is so', async () => {
+  await createSource().getToken({ scope });
+  expect(issuer.tokenRequests[0]?.form.get('claims')).toBeNull();
+  await createSource({ takesClaimsChallenges: true }).getToken({ scope });
+  expect(JSON.parse(issuer.tokenRequests[1]?.form.get('claims') ?? '')).toEqual({
+    access_token: { xms_cc: { values: ['cp1'] } },
+  });
+});
+
 test('tokens are refreshed in the background by one request, spread over the processes', async () => {
   const source = createSource();
   const late = createSource({ random: () => 1 });
