@@ -30,7 +30,7 @@ export const goodResponses: FramingCase[] = [
   },
   {
     name: 'chunks with extensions and trailers',
-    bytes: `${ok}transfer-encoding: Chunked\r\n\r\n5;a=1;b="x y"\r\nhello\r\n0;last\r\nX-Sum: 7\r\nContent-Length: 9\r\nX-More:\r\n\r\n`,
+    bytes: `${ok}transfer-encoding: Chunked\r\n\r\n5;a=1;b="x y"\r\nhello\r\n0;last\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\nX-More:\r\n\r\n`,
     outcome: '200 hello',
     trailers: ['X-Sum', '7', 'X-More', ''],
   },
