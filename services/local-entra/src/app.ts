@@ -1,5 +1,6 @@
 import {
   accessLog,
+  createKoa,
   health,
   problemDetails,
   requestContext,
@@ -7,8 +8,7 @@ import {
   type Readiness,
   type ServiceState,
 } from '@countersign/service-kit';
-import Koa from 'koa';
-import { logStackErrors } from './log-stack-errors.ts';
+import type Koa from 'koa';
 import { emulatorHeader } from './emulator-header.ts';
 import type { EntraContext } from './entra-context.ts';
 import { graphRoutes, pageRoutes, stsRoutes } from './routes.ts';
@@ -23,10 +23,10 @@ export interface AppInput {
 }
 
 export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa<ServiceState> => {
-  const app = new Koa<ServiceState>();
+  const app = createKoa(logger);
   app.use(requestContext(logger));
   app.use(emulatorHeader);
-  app.use(health(readiness));
+  app.use(health(readiness, {}, logger));
   app.use(accessLog);
   app.use(controls.requests.record);
   app.use(problemDetails());
@@ -34,6 +34,5 @@ export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa
   app.use(pageRoutes(entra, controls).routes());
   app.use(graphRoutes(entra).routes());
   app.use(stsRoutes(entra).routes());
-  app.on('error', logStackErrors(logger));
   return app;
 };

@@ -111,8 +111,11 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
   if (options.caFile !== undefined) await writeFileAtomically(options.caFile, identity.ca, 0o644);
 
   const server = createServer({ key: identity.key, cert: identity.certificate, minVersion: 'TLSv1.2' });
-  const origin = (): string =>
-    givenOrigin ?? `https://localhost:${(server.address() as AddressInfo | null)?.port ?? 0}`;
+  let publicOriginNow = givenOrigin;
+  server.once('listening', () => {
+    publicOriginNow ??= `https://localhost:${(server.address() as AddressInfo).port}`;
+  });
+  const origin = (): string => publicOriginNow ?? 'https://localhost';
   const entra: EntraContext = {
     origin,
     directory,

@@ -6,8 +6,8 @@ import { createStateSaver, readStateFile } from './directory/state-file.ts';
 import { graphApplication } from './graph/graph-registration.ts';
 import { loadSecrets } from './secrets.ts';
 import { packagedSeed } from './seed/packaged-seed.ts';
-import { plantGeneratedSecrets, plantSeed } from './seed/plant-seed.ts';
-import { readSeed } from './seed/read-seed.ts';
+import { plantGeneratedSecrets } from './seed/plant-seed.ts';
+import { sowSeed } from './seed/sow-seed.ts';
 import type { Seed } from './seed/seed-schema.ts';
 
 export interface PrepareDirectoryOptions {
@@ -34,25 +34,21 @@ export interface PreparedDirectory {
  */
 export const prepareDirectory = async (options: PrepareDirectoryOptions): Promise<PreparedDirectory> => {
   const { clock, dataFolder, stateFile } = options;
-  const seed = await readSeed(options.seed ?? (await packagedSeed()), options.seedName);
-  const withSecret = seed.tenants.flatMap(({ applications }) =>
-    applications.filter(({ generatedSecret }) => generatedSecret).map(({ name }) => name),
-  );
-  const secrets = await loadSecrets(
-    withSecret,
-    options.secretsFolder ?? (dataFolder && join(dataFolder, 'secrets')),
-  );
-  const planting = { clock, secretFor: (name: string) => secrets[name] ?? '' };
-
   const directory = createDirectory();
   directory.addForeignApplication(graphApplication());
   const snapshot = stateFile === undefined ? undefined : await readStateFile(stateFile);
-  if (snapshot) {
-    restoreSnapshot(directory, snapshot);
-    plantGeneratedSecrets(directory, seed, planting);
-  } else {
-    plantSeed(directory, seed, planting);
-  }
+  if (snapshot) restoreSnapshot(directory, snapshot);
+  const wanted = await sowSeed({
+    seed: options.seed ?? (await packagedSeed()),
+    seedName: options.seedName,
+    nowMs: clock(),
+    // Where there is a state file, the seed is only asked for the names of its secrets.
+    directory: snapshot ? undefined : directory,
+  });
+  const folder = options.secretsFolder ?? (dataFolder && join(dataFolder, 'secrets'));
+  const names = wanted.map(({ name }) => name);
+  const secrets = await loadSecrets(names, folder);
+  plantGeneratedSecrets(directory, wanted, secrets, clock());
   const save = stateFile === undefined ? () => Promise.resolve() : createStateSaver(stateFile, directory);
   // A file that cannot be written is found now, not at the first change.
   await save();

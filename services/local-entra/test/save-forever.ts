@@ -11,7 +11,7 @@ directory.addForeignApplication(graphApplication());
 const seed = await readSeed({
   tenants: [{ id: '10ca10ca-0000-4000-8000-10ca10ca10ca', displayName: 'Crash', applications }],
 });
-plantSeed(directory, seed, { clock: Date.now, secretFor: () => '' });
+plantSeed(directory, seed, Date.now());
 const save = createStateSaver(process.argv[2] ?? '', directory);
 for (;;) {
   await save();

@@ -1,7 +1,7 @@
 import { constants, verify, X509Certificate, type KeyObject } from 'node:crypto';
 import type { Application, KeyCredential, Tenant } from '../directory/entities.ts';
 import { StsError } from '../sts-errors/sts-error.ts';
-import { checkAssertionTimes, type ClientAssertion } from './client-assertion.ts';
+import { checkAssertionTimes, textOf, type ClientAssertion } from './client-assertion.ts';
 
 export interface CertificateAssertionCheck {
   application: Application;
@@ -12,14 +12,14 @@ export interface CertificateAssertionCheck {
 }
 
 /** Signature algorithms that Entra takes: PS256 today, RS256 from older clients. */
-const paddings: Readonly<Record<string, object>> = {
-  PS256: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST },
-  RS256: { padding: constants.RSA_PKCS1_PADDING },
-};
+const paddings: ReadonlyMap<unknown, object> = new Map<unknown, object>([
+  ['PS256', { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }],
+  ['RS256', { padding: constants.RSA_PKCS1_PADDING }],
+]);
 
-/** Some clients pad the thumbprint, which base64url in a JWS never is. */
+/** Some clients pad the thumbprint, which base64url in a JWS never is. The longest one is a SHA-256's. */
 const unpadded = (thumbprint: unknown): string =>
-  typeof thumbprint === 'string' ? thumbprint.replace(/=+$/, '') : '';
+  typeof thumbprint === 'string' && thumbprint.length <= 44 ? thumbprint.replace(/={1,2}$/, '') : '';
 
 const findKey = (
   assertion: ClientAssertion,
@@ -66,9 +66,8 @@ export const createCertificateAssertions = (): ((
 
   return function checkCertificateAssertion(assertion, check) {
     const { header, claims, signingInput, signature } = assertion;
-    const padding = paddings[String(header['alg'])];
-    if (!padding)
-      throw new StsError('malformedAssertion', {}, `the algorithm ${String(header['alg'])} is not taken`);
+    const padding = paddings.get(header['alg']);
+    if (!padding) throw new StsError('malformedAssertion', {}, 'the algorithm is not taken');
     const key = publicKeyOf(findKey(assertion, check));
     if (key.asymmetricKeyType !== 'rsa' || !verify('sha256', signingInput, { key, ...padding }, signature)) {
       throw new StsError('assertionBadSignature');
@@ -78,8 +77,8 @@ export const createCertificateAssertions = (): ((
     if (claims['iss'] !== appId || claims['sub'] !== appId) throw new StsError('assertionOfAnotherClient');
     const audience: unknown[] = [claims['aud']].flat();
     const wanted = audiences(check);
-    if (!audience.some((name) => wanted.has(String(name)))) {
-      throw new StsError('assertionAudience', { audience: String(claims['aud']) });
+    if (!audience.some((name) => typeof name === 'string' && wanted.has(name))) {
+      throw new StsError('assertionAudience', { audience: textOf(claims['aud']) });
     }
   };
 };

@@ -37,6 +37,9 @@ export const decodeAssertion = (text: string): ClientAssertion => {
   }
 };
 
+/** A claim that should be text. What is none matches nothing, and is never turned into text by its own rules. */
+export const textOf = (claim: unknown): string => (typeof claim === 'string' ? claim : '');
+
 /** Clocks of clients may be off by this much. */
 const skewSeconds = 300;
 

@@ -1,18 +1,18 @@
 import { verify } from 'node:crypto';
 import type { Application } from '../directory/entities.ts';
 import { StsError } from '../sts-errors/sts-error.ts';
-import { checkAssertionTimes, type ClientAssertion } from './client-assertion.ts';
+import { checkAssertionTimes, textOf, type ClientAssertion } from './client-assertion.ts';
 import { IssuerUnavailableError, type IssuerKeys } from './issuer-keys.ts';
 
 /** Another issuer's tokens name it by a URL; a client that signs for itself gives its client id. */
 export const isFederated = ({ claims }: ClientAssertion): boolean =>
-  /^https?:\/\//i.test(String(claims['iss']));
+  /^https?:\/\//i.test(textOf(claims['iss']));
 
 /** Issuer, subject and audience must be those of one credential, to the letter. */
 const requireCredential = ({ claims }: ClientAssertion, application: Application, nowMs: number): string => {
-  const iss = String(claims['iss']);
-  const sub = String(claims['sub']);
-  const audiences = [claims['aud']].flat().map(String);
+  const iss = textOf(claims['iss']);
+  const sub = textOf(claims['sub']);
+  const audiences = [claims['aud']].flat().map(textOf);
   const { appId } = application;
   const visible = application.federatedIdentityCredentials.filter(
     ({ visibleFromMs }) => visibleFromMs <= nowMs,
@@ -45,9 +45,9 @@ export const checkFederatedAssertion = async (
   const { header, signingInput, signature } = assertion;
   const issuer = requireCredential(assertion, application, nowMs);
   if (header['alg'] !== 'RS256') {
-    throw new StsError('malformedAssertion', {}, `the algorithm ${String(header['alg'])} is not taken`);
+    throw new StsError('malformedAssertion', {}, 'the algorithm is not taken');
   }
-  const kid = String(header['kid']);
+  const kid = textOf(header['kid']);
   const key = await issuerKeys.find(issuer, kid).catch((error: unknown) => {
     if (!(error instanceof IssuerUnavailableError)) throw error;
     throw new StsError('issuerUnavailable', { issuer }, error.message);

@@ -1,6 +1,7 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { ConfigError } from '@countersign/service-kit';
 import type { Clock } from '../clock.ts';
 import type { CertifiedKey } from './issue-certificate.ts';
 import { readIfPresent, writeFileAtomically } from './private-file.ts';
@@ -17,8 +18,20 @@ export interface ServerIdentity {
 /** A certificate that ends within this time counts as ended, so that it lasts as long as a process usually does. */
 const renewBeforeMs = 30 * 86_400_000;
 
-const stillGood = ({ certificate }: CertifiedKey, nowMs: number): boolean => {
-  const { validFromDate, validToDate } = new X509Certificate(certificate);
+/** Undefined for what is no certificate with its own key, such as a file that was cut short or a pair half renewed. */
+const readPair = ({ key, certificate }: CertifiedKey): X509Certificate | undefined => {
+  try {
+    const read = new X509Certificate(certificate);
+    return read.checkPrivateKey(createPrivateKey(key)) ? read : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const stillGood = (pair: CertifiedKey, nowMs: number): boolean => {
+  const certificate = readPair(pair);
+  if (!certificate) return false;
+  const { validFromDate, validToDate } = certificate;
   return validFromDate.getTime() <= nowMs && validToDate.getTime() - renewBeforeMs > nowMs;
 };
 
@@ -39,6 +52,12 @@ const save = async (folder: string | undefined, name: string, pair: CertifiedKey
 
 const authorityIn = async (folder: string | undefined, nowMs: number): Promise<CertifiedKey> => {
   const known = await load(folder, 'ca');
+  if (known && !readPair(known)) {
+    // A new authority would be trusted by nobody who trusts this one; that is for a person to decide.
+    throw new ConfigError([
+      `the files ca.key and ca.pem in ${folder} are damaged: delete both to have new ones made`,
+    ]);
+  }
   if (known && stillGood(known, nowMs)) return known;
   const { issueAuthority } = await import('./issue-certificate.ts');
   const made = await issueAuthority(nowMs);

@@ -75,7 +75,9 @@ const load = async (path: string | undefined): Promise<Stored | undefined> => {
   const text = path === undefined ? undefined : await readIfPresent(path);
   if (text === undefined) return undefined;
   try {
-    return storedSchema.parse(JSON.parse(text));
+    const stored = storedSchema.parse(JSON.parse(text));
+    for (const pair of stored.keys) toSigningKey(pair);
+    return stored;
   } catch {
     throw new ConfigError([`the file ${path} does not hold signing keys: delete it to have new ones made`]);
   }

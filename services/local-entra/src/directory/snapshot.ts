@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Directory } from './directory.ts';
+import { compact } from './empty.ts';
 
 const strings = z.array(z.string());
 const visibleFromMs = z.number();
@@ -119,10 +120,18 @@ export const takeSnapshot = (directory: Directory): Snapshot => {
   };
 };
 
-/** Puts a snapshot into an empty directory. */
-export const restoreSnapshot = (directory: Directory, snapshot: Snapshot): void => {
-  for (const tenant of snapshot.tenants) directory.addTenant(tenant);
-  for (const application of snapshot.applications) directory.addApplication(application);
-  for (const principal of snapshot.servicePrincipals) directory.addServicePrincipal(principal);
-  for (const assignment of snapshot.assignments) directory.addAssignment(assignment);
+/** Puts a snapshot, or the next part of one, into a directory. Parts come in the order of the members. */
+export const restoreSnapshot = (directory: Directory, part: Partial<Snapshot>): void => {
+  for (const tenant of part.tenants ?? []) directory.addTenant(tenant);
+  for (const application of part.applications ?? []) directory.addApplication(compactLists(application));
+  for (const principal of part.servicePrincipals ?? [])
+    directory.addServicePrincipal(compactLists(principal));
+  for (const assignment of part.assignments ?? []) directory.addAssignment(assignment);
+};
+
+const compactLists = <Entity extends object>(entity: Entity): Entity => {
+  for (const [name, value] of Object.entries(entity) as [keyof Entity, unknown][]) {
+    if (Array.isArray(value)) entity[name] = compact(value) as Entity[keyof Entity];
+  }
+  return entity;
 };

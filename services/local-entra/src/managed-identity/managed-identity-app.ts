@@ -1,5 +1,6 @@
 import {
   accessLog,
+  createKoa,
   health,
   problemDetails,
   requestContext,
@@ -7,8 +8,7 @@ import {
   type Readiness,
   type ServiceState,
 } from '@countersign/service-kit';
-import Koa from 'koa';
-import { logStackErrors } from '../log-stack-errors.ts';
+import type Koa from 'koa';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
 import type { Controls } from '../weather/controls.ts';
@@ -27,7 +27,7 @@ export interface ManagedIdentityAppInput {
 /** The managed identity endpoints: plain HTTP, as on Azure. */
 export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<ServiceState> => {
   const { entra, controls, logger } = input;
-  const app = new Koa<ServiceState>();
+  const app = createKoa(logger);
   app.use(requestContext(logger));
   app.use(emulatorHeader);
   app.use(health(input.readiness));
@@ -36,6 +36,5 @@ export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<Se
   app.use(problemDetails());
   app.use(strikeFaults(controls.faults));
   app.use(managedIdentityRoutes(entra, input.identityHeader).routes());
-  app.on('error', logStackErrors(logger));
   return app;
 };

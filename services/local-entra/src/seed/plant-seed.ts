@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import { hashSecret, matchesSecret } from '../directory/client-secret.ts';
 import { compact, emptyList, emptyRecord } from '../directory/empty.ts';
 import type { Directory } from '../directory/directory.ts';
@@ -14,30 +13,34 @@ type SeedApplication = SeedTenant['applications'][number];
 const clientIdOf = (tenant: SeedTenant, seed: SeedApplication): string =>
   seed.appId ?? stableGuid('client id', tenant.id, seed.name);
 
-const generatedSecret = (value: string) => ({ displayName: 'generated at first start', value });
+/** An application that the seed wants a secret made for. */
+export interface SecretWanted {
+  /** Its name in the seed. */
+  name: string;
+  appId: string;
+}
 
-/**
- * Registers the generated secrets with applications that were kept from an earlier start: their files may have been
- * deleted and made anew since.
- */
+export const secretsWanted = (seed: ParsedSeed): SecretWanted[] =>
+  seed.tenants.flatMap((tenant) =>
+    tenant.applications
+      .filter(({ generatedSecret }) => generatedSecret)
+      .map((application) => ({ name: application.name, appId: clientIdOf(tenant, application) })),
+  );
+
+/** Registers generated secrets with their applications, unless they are there from an earlier start. */
 export const plantGeneratedSecrets = (
   directory: Directory,
-  seed: ParsedSeed,
-  { clock, secretFor }: PlantSeedOptions,
+  wanted: readonly SecretWanted[],
+  secrets: Readonly<Record<string, string>>,
+  nowMs: number,
 ): void => {
-  for (const tenant of seed.tenants) {
-    for (const seedApplication of tenant.applications.filter(({ generatedSecret }) => generatedSecret)) {
-      const application = directory.applicationByAppId(clientIdOf(tenant, seedApplication));
-      const secret = secretFor(seedApplication.name);
-      const isKnown = application?.passwordCredentials.some((credential) =>
-        matchesSecret(credential, secret),
-      );
-      if (application && isKnown === false) {
-        application?.passwordCredentials.push(
-          plantSecret(application.appId, generatedSecret(secret), clock()),
-        );
-      }
-    }
+  for (const { name, appId } of wanted) {
+    const application = directory.applicationByAppId(appId);
+    const value = secrets[name] ?? '';
+    if (!application || application.passwordCredentials.some((known) => matchesSecret(known, value)))
+      continue;
+    const credential = plantSecret(appId, { displayName: 'generated at first start', value }, nowMs);
+    application.passwordCredentials = [credential, ...application.passwordCredentials];
   }
 };
 
@@ -47,29 +50,23 @@ const secretAgeMs = 365 * 86_400_000;
 /** Two years: what Entra gives a secret that nobody gave an end. */
 const secretLifetimeMs = 730 * 86_400_000;
 
-export interface PlantSeedOptions {
-  clock: Clock;
-  /** The secret of an application whose secret is generated, by the application's name in the seed. */
-  secretFor: (name: string) => string;
-}
-
-/** Puts a seed's tenants, applications and grants into a directory. Ids that it does not name are always the same. */
-export const plantSeed = (directory: Directory, seed: ParsedSeed, options: PlantSeedOptions): void => {
+/** Puts a seed's tenants, applications and grants into a directory, without the secrets that are to be made. Ids that it does not name are always the same. */
+export const plantSeed = (directory: Directory, seed: ParsedSeed, nowMs: number): void => {
   for (const tenant of seed.tenants) {
     const entity = { id: tenant.id, displayName: tenant.displayName, domains: tenant.domains };
     directory.addTenant(entity);
     const principals = new Map<string, ServicePrincipal>();
     principals.set(graphSeedName, addGraphTo(directory, entity));
     for (const application of tenant.applications) {
-      const principal = plantApplication(directory, tenant, application, options);
+      const principal = plantApplication(directory, tenant, application, nowMs);
       principals.set(application.name, principal);
       principals.set(principal.appId, principal);
     }
     for (const identity of tenant.managedIdentities) {
-      principals.set(identity.name, plantManagedIdentity(directory, tenant, identity, options.clock()));
+      principals.set(identity.name, plantManagedIdentity(directory, tenant, identity, nowMs));
     }
     for (const caller of [...tenant.applications, ...tenant.managedIdentities]) {
-      plantGrants(directory, caller, principals, options.clock());
+      plantGrants(directory, caller, principals, nowMs);
     }
   }
 };
@@ -78,14 +75,10 @@ const plantApplication = (
   directory: Directory,
   tenant: SeedTenant,
   seed: SeedApplication,
-  { clock, secretFor }: PlantSeedOptions,
+  createdMs: number,
 ): ServicePrincipal => {
   const appId = clientIdOf(tenant, seed);
   const displayName = seed.displayName ?? seed.name;
-  const createdMs = clock();
-  const secrets = seed.generatedSecret
-    ? [generatedSecret(secretFor(seed.name)), ...seed.secrets]
-    : seed.secrets;
   directory.addApplication({
     id: stableGuid('application', tenant.id, appId),
     appId,
@@ -100,7 +93,7 @@ const plantApplication = (
     appRoles: compact(seed.appRoles.map((role) => plantRole(appId, role))),
     accessTokenClaims: compact(seed.optionalClaims),
     requiredResourceAccess: emptyList,
-    passwordCredentials: compact(secrets.map((secret) => plantSecret(appId, secret, createdMs))),
+    passwordCredentials: compact(seed.secrets.map((secret) => plantSecret(appId, secret, createdMs))),
     keyCredentials: compact(
       seed.certificates.map(({ displayName, pem }) => ({
         ...pem,

@@ -1,15 +1,16 @@
 import { Router } from '@koa/router';
 import {
   accessLog,
+  createKoa,
   problemDetails,
   ProblemError,
   requestContext,
   type Logger,
   type ServiceState,
 } from '@countersign/service-kit';
-import Koa, { type Middleware, type ParameterizedContext } from 'koa';
+import type Koa from 'koa';
+import type { Middleware, ParameterizedContext } from 'koa';
 import { z } from 'zod';
-import { logStackErrors } from '../log-stack-errors.ts';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
 import { readBody } from '../read-body.ts';
@@ -124,13 +125,12 @@ export const createAdminApp = (
   controls: Controls,
   logger: Logger,
 ): Koa<ServiceState> => {
-  const app = new Koa<ServiceState>();
+  const app = createKoa(logger);
   app.use(requestContext(logger));
   app.use(emulatorHeader);
   app.use(accessLog);
   app.use(problemDetails());
   app.use(refuseBrowsers);
   app.use(adminRoutes(entra, controls).routes());
-  app.on('error', logStackErrors(logger));
   return app;
 };

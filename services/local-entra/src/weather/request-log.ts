@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import type { ServiceState } from '@countersign/service-kit';
+import { withoutTokens, type ServiceState } from '@countersign/service-kit';
 import type { Clock } from '../clock.ts';
 import type { Directory } from '../directory/directory.ts';
 import { explain } from './explain.ts';
@@ -81,7 +81,7 @@ export const createRequestLog = (
           time,
           requestId: ctx.state.requestContext.requestId,
           method: ctx.method,
-          path: ctx.path.slice(0, maxPathLength),
+          path: withoutTokens(ctx.path).slice(0, maxPathLength),
           status: ctx.res.statusCode,
           ...entryOf(ctx.state.logFields),
         });
