@@ -8,10 +8,19 @@ import type { ServiceState } from './request-context.ts';
  */
 export const createKoa = (logger: Logger): Koa<ServiceState> => {
   const app = new Koa<ServiceState>();
-  // Without a listener Koa prints to standard error. What comes here is mostly a connection that broke.
-  app.on('error', (error: unknown) => logger.info({ err: error }, 'a connection failed'));
+  // Without a listener Koa prints to standard error.
+  app.on('error', (error: unknown) => {
+    if (isClientFault(error)) logger.debug({ err: error }, 'a client broke off');
+    else logger.error({ err: error }, 'answering failed');
+  });
   app.use(originFormOnly);
   return app;
+};
+
+/** A connection that broke, or bytes that are no HTTP: the client's doing, and not worth an alarm. */
+const isClientFault = (error: unknown): boolean => {
+  const { code } = Object(error) as { code?: unknown };
+  return typeof code === 'string' && (code.startsWith('HPE_') || code === 'ECONNRESET' || code === 'EPIPE');
 };
 
 const originFormOnly: Middleware = async function originFormOnly(ctx, next) {
