@@ -132,7 +132,13 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     const { ver } = unverified;
     const store = isTokenVersion(ver) ? stores.get(ver) : undefined;
     if (store === undefined) return refuse('version');
-    const key = store.peek(kid, clock()) ?? (await store.find(kid, headers));
+    let key = store.peek(kid, clock());
+    if (key === undefined) {
+      // A token for somebody else is no reason to fetch keys: it would use up the one fetch for unknown names.
+      const failed = failedCheck(unverified, trust.rules, clock() / 1000);
+      if (failed !== undefined) return refuse(failed);
+      key = await store.find(kid, headers);
+    }
     if (key === undefined) return refuse('key_id');
     let claims = unverified;
     if (engine === undefined) {

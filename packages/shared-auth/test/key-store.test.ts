@@ -51,6 +51,19 @@ test('a flood of unknown kids causes one fetch in five minutes and fails no vali
   expect(issuer.keyFetches).toHaveLength(3);
 }, 20_000);
 
+test('tokens for somebody else neither fetch keys nor delay a rotation', async () => {
+  for (const claims of [{ aud: 'other' }, { tid: 'other' }, { iss: 'other' }, { exp: 0 }]) {
+    const stray = mint(issuer, now, claims, createKey('stray'));
+    await expect(verifier.verify(stray)).rejects.toMatchObject({ status: 401 });
+  }
+  expect(issuer.keyFetches).toHaveLength(0);
+  await verifier.verify(token());
+  await verifier.verify(mint(issuer, now, { aud: 'other' }, createKey('stray'))).catch(() => {});
+  issuer.keys = [createKey()];
+  await verifier.verify(token());
+  expect(issuer.keyFetches).toHaveLength(2);
+});
+
 test('a new key is accepted at once, and a withdrawn one no longer, remembered tokens included', async () => {
   const old = token();
   await verifier.verify(old);
