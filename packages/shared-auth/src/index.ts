@@ -38,6 +38,7 @@ export {
   type EntraRequest,
   type EntraResponse,
 } from './network.ts';
+export type { ProxyVariables } from './https-agent.ts';
 export type { AcquisitionReason, AuthObserver, Outcome } from './observer.ts';
 export { assertPolicy, refusalOf, type Policy } from './policy.ts';
 export type { ClientCredentialKind, Principal } from './principal.ts';

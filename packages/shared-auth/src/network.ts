@@ -1,9 +1,11 @@
 import got, { type Response } from 'got';
-import { createHttpsAgent } from './https-agent.ts';
+import { createHttpsAgent, type ProxyVariables } from './https-agent.ts';
 
 export interface EntraNetworkOptions {
   /** PEM certificates to trust in addition to those that Node trusts by default (`NODE_EXTRA_CA_CERTS` included). */
   ca?: string;
+  /** Variables that name a proxy (`HTTPS_PROXY`, `NO_PROXY`), such as `process.env`. Default: no proxy. */
+  proxyEnv?: ProxyVariables;
   /** Bound on the whole exchange, in milliseconds. Default 10,000. */
   timeoutMs?: number;
   /** Bound on a decompressed answer, in bytes. Default 1 MiB. */
@@ -48,10 +50,10 @@ const flatHeaders = (headers: Response['headers']): Record<string, string> =>
 
 /** Everything but the choice of addresses. */
 const createNetwork = (
-  { ca, timeoutMs = 10_000, maxBodyBytes = 1024 * 1024 }: EntraNetworkOptions,
+  { ca, proxyEnv, timeoutMs = 10_000, maxBodyBytes = 1024 * 1024 }: EntraNetworkOptions,
   isAllowed: (url: string) => boolean,
 ): EntraNetwork => {
-  const agent = createHttpsAgent(ca);
+  const agent = createHttpsAgent(ca, proxyEnv);
   const client = got.extend({
     agent: { https: agent },
     followRedirect: false,
