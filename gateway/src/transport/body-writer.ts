@@ -33,7 +33,7 @@ export class BodyWriter {
     else if (source.destroyed) this.#onClose();
     else {
       source.on('error', this.#onError).on('close', this.#onClose).on('end', this.#onEnd);
-      source.on('data', this.#onData);
+      source.on('data', this.#onData).resume();
       this.#socket.on('drain', this.#onDrain);
     }
   }

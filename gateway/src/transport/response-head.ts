@@ -48,7 +48,7 @@ export const parseHead = (text: string): ResponseHead => {
     reason: text.slice(13, lineEnd),
     headers: [],
     framing: 'until-close',
-    persistent: !isVersion10,
+    persistent: false,
     keepAliveSeconds: undefined,
   };
   readFields(text, lineEnd + 2, head.headers);
@@ -103,6 +103,7 @@ const applyFraming = (head: ResponseHead, isVersion10: boolean): void => {
   const { headers } = head;
   let length: string | undefined;
   let coding: string | undefined;
+  let connection = '';
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] as string;
     const value = headers[index + 1] as string;
@@ -113,8 +114,11 @@ const applyFraming = (head: ResponseHead, isVersion10: boolean): void => {
     } else if (name.length === 17 && isNamed(name, 'transfer-encoding')) {
       if (coding !== undefined) throw new ResponseSyntaxError('more than one Transfer-Encoding');
       coding = value;
-    } else if (name.length === 10) applyPersistence(head, name.toLowerCase(), value.toLowerCase());
+    } else if (name.length === 10 && isNamed(name, 'connection')) connection += `,${value.toLowerCase()},`;
+    else if (name.length === 10 && isNamed(name, 'keep-alive'))
+      head.keepAliveSeconds = keepAliveSeconds(value);
   }
+  head.persistent = !closeOption.test(connection) && (!isVersion10 || keepAliveOption.test(connection));
 
   if (coding !== undefined) {
     if (length !== undefined) throw new ResponseSyntaxError('both Content-Length and Transfer-Encoding');
@@ -130,12 +134,10 @@ const applyFraming = (head: ResponseHead, isVersion10: boolean): void => {
 const isNamed = (text: string, lowerCase: string): boolean =>
   text === lowerCase || text.toLowerCase() === lowerCase;
 
-const applyPersistence = (head: ResponseHead, name: string, value: string): void => {
-  if (name === 'connection') {
-    if (/(?:^|,)[\t ]*close[\t ]*(?:,|$)/.test(value)) head.persistent = false;
-    else if (/(?:^|,)[\t ]*keep-alive[\t ]*(?:,|$)/.test(value)) head.persistent = true;
-  } else if (name === 'keep-alive') {
-    const seconds = /(?:^|[,\s])timeout[\t ]*=[\t ]*"?(\d{1,6})/.exec(value)?.[1];
-    if (seconds !== undefined) head.keepAliveSeconds = Number(seconds);
-  }
+const closeOption = /,[\t ]*close[\t ]*,/;
+const keepAliveOption = /,[\t ]*keep-alive[\t ]*,/;
+
+const keepAliveSeconds = (value: string): number | undefined => {
+  const seconds = /(?:^|[,\s])timeout[\t ]*=[\t ]*"?(\d{1,6})/i.exec(value)?.[1];
+  return seconds === undefined ? undefined : Number(seconds);
 };

@@ -194,6 +194,28 @@ describe.each([
       );
     });
 
+    test.each([
+      ['that stays', small],
+      ['that closes', `${okHead}Connection: close\r\nContent-Length: 2\r\n\r\nok`],
+    ])('carry a request sent from within the end of another one, on a connection %s', async (_, bytes) => {
+      const { sink } = send();
+      const next = Promise.withResolvers<RecordingSink>();
+      sink.onEnd = () => next.resolve(send().sink);
+      const connection = await upstream.accept();
+      await connection.request();
+      connection.write(bytes);
+      const second = await next.promise;
+      // Which connection carries it is the client's affair.
+      const answerOn = async (carrier: UpstreamConnection): Promise<void> => {
+        await carrier.request();
+        carrier.write(small);
+      };
+      answerOn(connection).catch(() => {});
+      upstream.accept().then(answerOn, () => {});
+      await second.over;
+      expect(second.outcome).toBe('200 ok');
+    });
+
     test('are bounded', async () => {
       const bounded = create(upstream.origin, { clock, maxConnections: 1 });
       const sink = new RecordingSink();

@@ -1,0 +1,51 @@
+import { describe, expect, test } from '@jest/globals';
+import { createHttp1Transport } from '../../src/transport/http1-transport.ts';
+import { get, ManualClock, RecordingSink, timeouts } from './recording-sink.ts';
+import { startUpstream } from './scripted-upstream.ts';
+
+describe('idle connections of our own client', () => {
+  test.each([
+    ['4 s by default', '', 4000],
+    ['a second less than the upstream says', 'Keep-Alive: timeout=11, max=100\r\n', 10_000],
+    ['no longer than the longest', 'Keep-Alive: timeout=3600\r\n', 60_000],
+  ])('are kept %s', async (_, field, keptMs) => {
+    await using upstream = await startUpstream();
+    const clock = new ManualClock();
+    const transport = createHttp1Transport(upstream.origin, { clock });
+    const sink = new RecordingSink();
+    transport.send(get, sink, timeouts);
+    const connection = await upstream.accept();
+    await connection.request();
+    connection.write(`HTTP/1.1 204 No Content\r\n${field}\r\n`);
+    await sink.over;
+    clock.advance(keptMs - 1);
+    expect(transport.stats).toEqual({ open: 1, idle: 1, inFlight: 0 });
+    clock.advance(1);
+    expect(transport.stats).toEqual({ open: 0, idle: 0, inFlight: 0 });
+    await connection.closed;
+    await transport.close();
+  });
+
+  test('that are too old are not used, even before the sweep', async () => {
+    await using upstream = await startUpstream();
+    const clock = new ManualClock();
+    const transport = createHttp1Transport(upstream.origin, { clock });
+    const sink = new RecordingSink();
+    transport.send(get, sink, timeouts);
+    const connection = await upstream.accept();
+    await connection.request();
+    connection.write('HTTP/1.1 204 No Content\r\n\r\n');
+    await sink.over;
+    clock.pass(4000);
+    const exchange = transport.send(get, new RecordingSink(), timeouts);
+    await connection.closed;
+    await upstream.accept();
+    exchange.abort();
+    await transport.close();
+    expect(upstream.connections).toHaveLength(2);
+  });
+
+  test.each(['https://a.test', 'ftp://a.test'])('%s is not for it', (origin) => {
+    expect(() => createHttp1Transport(origin)).toThrow(TypeError);
+  });
+});
