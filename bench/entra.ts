@@ -181,9 +181,9 @@ const medians = {
   startMilliseconds: rounded(median(starts)),
 };
 process.stderr.write(
-  `${Object.entries(medians)
+  Object.entries(medians)
     .map(([name, value]) => `  ${name.padEnd(40)}${value}\n`)
-    .join('')}`,
+    .join(''),
 );
 const ratios = {
   'sign/crypto.sign': rounded(

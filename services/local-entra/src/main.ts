@@ -1,9 +1,8 @@
+import './stay-small.ts';
 import { createLogger, packageIdentity, parseConfig, runService, serve } from '@countersign/service-kit';
 import { configSchema, optionsOf } from './config.ts';
 import { createLocalEntra } from './local-entra.ts';
-import { staySmall } from './stay-small.ts';
 
-staySmall();
 const service = packageIdentity(new URL('../package.json', import.meta.url));
 
 await runService(service, async () => {

@@ -44,7 +44,7 @@ describe('a service that cannot start says in one sentence what is wrong, and ex
     });
   });
 
-  test.each([
+  test.each<[string, Record<string, string>, RegExp]>([
     ['no folder', { DATA_FOLDER: '' }, /DATA_FOLDER is missing/],
     [
       'a state file that cannot be written',
@@ -62,7 +62,7 @@ describe('a service that cannot start says in one sentence what is wrong, and ex
       /ORIGIN must not be a host of Microsoft/,
     ],
   ])('%s', async (_, env, message) => {
-    const { code, record } = await runToItsEnd(env as Record<string, string>);
+    const { code, record } = await runToItsEnd(env);
     expect(code).toBe(1);
     expect(record).toMatchObject({ level: 'fatal', msg: expect.stringMatching(message) });
   });
