@@ -1,13 +1,27 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { DockerComposeEnvironment, type StartedDockerComposeEnvironment } from 'testcontainers';
+import type { LogLine } from '@countersign/cli';
+import { checkLines } from '../system/test-system.ts';
 
 jest.setTimeout(600_000);
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const services = ['local-entra', 'records-api', 'caller-api', 'gateway'] as const;
+
+/** local-entra's origin holds its port, so that it has to be known before anything starts. */
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+};
 
 let environment: StartedDockerComposeEnvironment;
 let gatewayUrl = '';
@@ -18,7 +32,7 @@ beforeAll(async () => {
   if (build.status !== 0) throw new Error(`docker compose build failed with exit code ${build.status}`);
   environment = await new DockerComposeEnvironment(repository, 'docker-compose.yml')
     .withProjectName(`countersign-test-${randomUUID().slice(0, 8)}`)
-    .withEnvironment({ GATEWAY_PORT: '0', ENTRA_PORT: '0' })
+    .withEnvironment({ GATEWAY_PORT: '0', ENTRA_PORT: String(await freePort()) })
     .up();
   gatewayUrl = `http://localhost:${environment.getContainer('gateway-1').getMappedPort(8080)}`;
 });
@@ -37,6 +51,13 @@ const logOf = async (service: string, requestId: string): Promise<string[]> => {
     if (lines.some((line) => line.includes('"request completed"') && line.includes(requestId))) break;
   }
   return lines.filter((line) => line !== '');
+};
+
+const secrets = async (): Promise<string[]> => {
+  const { output } = await environment
+    .getContainer('local-entra-1')
+    .exec(['sh', '-c', 'cd /secrets && for f in *; do cat "$f"; echo; done']);
+  return output.trim().split('\n');
 };
 
 describe('docker compose up', () => {
@@ -62,16 +83,27 @@ describe('docker compose up', () => {
 
   test('every line of every log is a JSON object without a token, and one trace joins the services', async () => {
     const traces = new Map<string, unknown>();
+    const lines: LogLine[] = [];
     for (const service of services) {
       for (const line of await logOf(service, requestId)) {
-        expect(line).not.toMatch(/eyJ[\w-]{10}/);
         const record = JSON.parse(line) as Record<string, unknown>;
+        lines.push({ service, text: line, record });
         expect(record['service.name']).toBe(service);
         if (record['request_id'] === requestId) traces.set(service, record['trace_id']);
       }
     }
+    checkLines(lines, await secrets());
     expect([...traces.keys()]).toEqual([...services]);
     expect(new Set(traces.values()).size).toBe(1);
+  });
+
+  test('caller-api sees its own secret and no other', async () => {
+    const { output } = await environment.getContainer('caller-api-1').exec(['cat', '/run/client-secret']);
+    const all = await secrets();
+    expect(all).toContain(output.trim());
+    expect(all.length).toBeGreaterThan(1);
+    const listing = await environment.getContainer('caller-api-1').exec(['ls', '-A', '/secrets']);
+    expect(listing.output).toBe('');
   });
 
   test.each(services)('%s runs as user 10001', async (service) => {
