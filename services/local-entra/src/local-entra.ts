@@ -59,7 +59,7 @@ export interface StartLocalEntraOptions extends LocalEntraOptions {
 }
 
 /** A local Entra whose main port does not listen yet. Its other members are those of {@link LocalEntra}. */
-export interface PreparedLocalEntra extends Omit<LocalEntra, 'close' | 'origin'> {
+export interface PreparedLocalEntra extends Omit<LocalEntra, 'close' | 'origin' | 'port'> {
   server: Server;
   /** The public origin; without one given, known once the server listens. */
   origin: () => string;
@@ -71,6 +71,8 @@ export interface PreparedLocalEntra extends Omit<LocalEntra, 'close' | 'origin'>
 export interface LocalEntra extends Controls {
   /** Such as `https://localhost:8443`. */
   origin: string;
+  /** The port that it listens on, which need not be that of the origin. */
+  port: number;
   /** PEM certificate of the authority that clients have to trust. */
   ca: string;
   /** Generated secrets by the applications' names in the seed. */
@@ -166,6 +168,7 @@ export const startLocalEntra = async (options: StartLocalEntraOptions = {}): Pro
   return {
     ...rest,
     origin: origin(),
+    port: (server.address() as AddressInfo).port,
     close: async () => {
       await closeSidePorts();
       await closeServer(server);
