@@ -10,10 +10,11 @@ export interface StartOptions {
   entraPort?: number;
 }
 
-const whatToTry = ({ gatewayUrl }: RunningSystem, tokenOptions: string): string => `
+const whatToTry = ({ gatewayUrl, entraOrigin }: RunningSystem, tokenOptions: string): string => `
 Open
   ${gatewayUrl}/                  what is here
   ${gatewayUrl}/caller/records    ten records, fetched by one API from another
+  ${entraOrigin}/                 who may call what, and who was refused (the CA is local-entra's own)
 
 Try
   curl ${gatewayUrl}/caller/records
