@@ -30,7 +30,7 @@ beforeEach(async () => {
     authorityHost: entra.origin,
     tenantId,
     clock,
-    network: createEntraNetwork({ ca: entra.ca, timeoutMs: 400 }),
+    network: createEntraNetwork({ ca: entra.ca, timeoutMs: 1500 }),
   };
   const clientSecret = entra.secrets['api2'] ?? '';
   source = createTokenSource({ ...common, clientId: api2, credential: { clientSecret }, random: () => 0 });

@@ -72,7 +72,7 @@ const createApi = (change: Partial<DownstreamApiOptions> = {}): DownstreamApi =>
     baseUrl,
     scope: 'api://records/.default',
     tokens,
-    timeoutMs: 200,
+    timeoutMs: 1000,
     observer: {
       downstreamCalled: (event) => events.push(event),
       circuitChanged: (event) => events.push(event),

@@ -16,7 +16,7 @@ beforeEach(async () => {
     authorityHost: issuer.origin,
     tenantId,
     clientId: apiClientId,
-    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 300 }),
+    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 1500 }),
     clock: () => now,
   });
 });

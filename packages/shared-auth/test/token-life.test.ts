@@ -45,7 +45,7 @@ const createSource = (change: Partial<TokenSourceOptions> = {}): TokenSource =>
     tenantId,
     clientId: callerClientId,
     credential: { clientSecret },
-    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 300 }),
+    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 1500 }),
     observer,
     clock: () => now,
     random: () => 0,

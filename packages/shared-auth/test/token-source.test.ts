@@ -37,7 +37,7 @@ const createSource = (credential: ClientCredential = { clientSecret }): TokenSou
     tenantId,
     clientId: callerClientId,
     credential,
-    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 300 }),
+    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 1500 }),
     clock: () => now,
   });
 
