@@ -154,6 +154,11 @@ describe('a response parser', () => {
     expect(ends).toBe(1);
   });
 
+  test('passes over a 100 that nobody waited for', () => {
+    const bytes = 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n';
+    expect(parse(Buffer.from(bytes), [], 'GET').head).toBe('204 No Content []');
+  });
+
   test('takes blanks around a value away, and no other octet', () => {
     const transcript = parse(
       Buffer.from('HTTP/1.1 200 OK\r\nA: \t\xa0b\xa0 \t\r\nContent-Length: 0\r\n\r\n', 'latin1'),
