@@ -18,11 +18,10 @@ export const corsHeaders = (cors: Cors, origin: string): string[] => {
   ];
 };
 
-/** The answer to a preflight: what a page of `origin` may send. */
+/** What a preflight is answered on top of {@link corsHeaders}: what a page of `origin` may send. */
 export const preflightHeaders = (cors: Cors, origin: string, methods: readonly string[]): string[] => {
-  if (allowedOrigin(cors, origin) === undefined) return ['Vary', 'Origin'];
+  if (allowedOrigin(cors, origin) === undefined) return [];
   return [
-    ...corsHeaders(cors, origin),
     ...['Access-Control-Allow-Methods', methods.join(', ')],
     ...['Access-Control-Allow-Headers', cors.headers.join(', ')],
     ...['Access-Control-Max-Age', String(cors.maxAgeSeconds)],

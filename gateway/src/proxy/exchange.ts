@@ -66,7 +66,7 @@ export const exchange = async (options: ExchangeOptions): Promise<ExchangeResult
       mayRepeat(error, request.method as string, options.body) &&
       !options.response.destroyed &&
       upstream.retries.withdraw();
-    if (!again) throw toProblem(error, endpoint.origin, attempts);
+    if (!again) throw bodyProblem(options.body) ?? toProblem(error, endpoint.origin, attempts);
     failed = endpoint;
   }
 };
@@ -82,6 +82,10 @@ const mayRepeat = (error: UpstreamError, method: string, { body }: RequestBody):
     bodyIsWhole && idempotentMethods.has(method) && error.kind !== 'head_timeout' && error.kind !== 'body'
   );
 };
+
+/** What was wrong with a streamed body, where that is what broke the exchange off. */
+const bodyProblem = ({ body }: RequestBody): ProblemError | undefined =>
+  body !== null && !Buffer.isBuffer(body) && body.errored instanceof ProblemError ? body.errored : undefined;
 
 interface Outcome {
   /** When the head of the answer came; 0 when none did. */
@@ -173,7 +177,6 @@ const toProblem = (error: UpstreamError, origin: string, attempts: number): Prob
   if (error.kind === 'head_timeout' || error.kind === 'idle_timeout' || error.kind === 'connect_timeout') {
     return timedOut(origin, error);
   }
-  if (error.cause instanceof ProblemError) return error.cause;
   if (error.kind === 'body') {
     return new ProblemError('The body of this request broke off.', {
       status: 400,

@@ -73,7 +73,7 @@ const limited = (request: IncomingMessage, maxBodyBytes: number): Readable => {
       else done(tooLarge(maxBodyBytes));
     },
   });
-  // Told as soon as anybody reads; until then there is nobody to tell.
+  // It may fail before anybody reads it; whoever does is told.
   counted.on('error', () => request.unpipe(counted));
   request.once('close', () => {
     if (!request.complete) counted.destroy(new ClientGoneError());

@@ -13,7 +13,11 @@ let address: Pick<LocalEntra, 'ca' | 'origin'>;
 beforeAll(async () => {
   const applications = [
     { name: 'api', identifierUris: ['api://api'], requestedAccessTokenVersion: 2 as const },
-    { name: 'client', appId: clientId, federatedCredentials: [{ name: 'machine', issuer, subject: 'machine' }] },
+    {
+      name: 'client',
+      appId: clientId,
+      federatedCredentials: [{ name: 'machine', issuer, subject: 'machine' }],
+    },
   ];
   const seed = { tenants: [{ id: tenant, displayName: 'Own', applications }] };
   // The public origin is one that this machine does not resolve: nobody may try to fetch the keys from there.

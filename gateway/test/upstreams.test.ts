@@ -1,0 +1,267 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createAdmission } from '../src/upstream/admission.ts';
+import { createEndpoint } from '../src/upstream/endpoint.ts';
+import { createRetryBudget } from '../src/upstream/retry-budget.ts';
+import type { Transport } from '../src/transport/transport.ts';
+import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
+
+afterEach(stopAll);
+
+const named =
+  (name: string): RequestListener =>
+  (_request, response) => {
+    response.end(name);
+  };
+
+/** An address that refuses connections. */
+const deadAddress = async (): Promise<string> => {
+  const server = createServer();
+  const url = await listenOn(server);
+  server.close();
+  await once(server, 'close');
+  return url;
+};
+
+const gatewayTo = (addresses: string[], upstream: object = {}, route: object = {}, more: object = {}) =>
+  startGateway({
+    table: {
+      upstreams: { u: { addresses, ...upstream } },
+      routes: [{ path: '/', upstream: 'u', access: 'public', ...route }],
+    },
+    ...more,
+  });
+
+describe('several addresses', () => {
+  test('share the requests', async () => {
+    const addresses = await Promise.all(['a', 'b', 'c'].map((name) => startUpstream(named(name))));
+    const { url } = await gatewayTo(addresses);
+    const answers: string[] = [];
+    for (let count = 0; count < 9; count += 1) answers.push(await (await fetch(`${url}/x`)).text());
+    expect(answers.toSorted()).toEqual(['a', 'a', 'a', 'b', 'b', 'b', 'c', 'c', 'c']);
+  });
+
+  test('one of three dead: no request fails, and it is left out after its failures', async () => {
+    const addresses = [await deadAddress(), await startUpstream(named('b')), await startUpstream(named('c'))];
+    const { url, events, table } = await gatewayTo(addresses, { failures: 3, ejectMs: 60_000 });
+    for (let count = 0; count < 30; count += 1) expect((await fetch(`${url}/x`)).status).toBe(200);
+    expect(events).toMatchObject([{ event: 'address', state: { origin: addresses[0], state: 'ejected' } }]);
+    expect(table.upstreams.get('u')?.state().breaker).toBe('closed');
+  });
+
+  test('a request that may have been seen is not sent again, unless it can be', async () => {
+    const seen: string[] = [];
+    const dies: RequestListener = (request) => {
+      seen.push(request.method as string);
+      request.socket.destroy();
+    };
+    const addresses = [await startUpstream(dies), await startUpstream(dies)];
+    const { url } = await gatewayTo(addresses, {}, { retries: 1 });
+    expect((await fetch(`${url}/x`)).status).toBe(502);
+    expect(seen.splice(0)).toEqual(['GET', 'GET']);
+    expect((await fetch(`${url}/x`, { method: 'POST', body: 'x' })).status).toBe(502);
+    expect(seen).toEqual(['POST']);
+  });
+});
+
+describe('all addresses dead', () => {
+  test('502 until they are left out, then 503 with Retry-After at once', async () => {
+    const { url, records } = await gatewayTo(
+      [await deadAddress()],
+      { failures: 2, ejectMs: 60_000 },
+      { retries: 0 },
+    );
+    expect((await fetch(url)).status).toBe(200); // the front page is the gateway's own
+    const statuses: number[] = [];
+    for (let count = 0; count < 4; count += 1) statuses.push((await fetch(`${url}/x`)).status);
+    expect(statuses).toEqual([502, 502, 503, 503]);
+    const response = await fetch(`${url}/x`);
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await response.json()).toMatchObject({ code: 'upstream_unavailable' });
+    expect(records.some((record) => record['cause'] === 'connect')).toBe(true);
+  });
+
+  test('it heals by itself: one trial, then all', async () => {
+    let alive = false;
+    const origin = await startUpstream((request, response) => {
+      if (alive) response.end('ok');
+      else request.socket.destroy();
+    });
+    let now = 0;
+    const { url, events } = await gatewayTo(
+      [origin],
+      { failures: 1, ejectMs: 1_000 },
+      { retries: 0 },
+      { upstreams: { now: () => now } },
+    );
+    const status = async () => (await fetch(`${url}/x`)).status;
+    expect([await status(), await status()]).toEqual([502, 503]);
+    now = 1_001;
+    expect([await status(), await status()]).toEqual([502, 503]);
+    alive = true;
+    now = 2_500;
+    expect(await status()).toBe(503); // the second time is twice as long
+    now = 3_100;
+    expect([await status(), await status()]).toEqual([200, 200]);
+    expect(events.map((event) => event.event === 'address' && event.state.state)).toEqual([
+      'ejected',
+      'ejected',
+      'available',
+    ]);
+  });
+});
+
+describe('names', () => {
+  test('each address behind a name is used, with the name as host; a name that is gone keeps what it had', async () => {
+    const hosts: unknown[] = [];
+    const origin = await startUpstream(({ headers }, response) => {
+      hosts.push(headers.host);
+      response.end('ok');
+    });
+    const { port } = new URL(origin);
+    let answer: () => Promise<string[]> = async () => ['127.0.0.1'];
+    const { url, events } = await gatewayTo(
+      [`http://records.test:${port}`],
+      { resolveMs: 1 },
+      {},
+      { upstreams: { resolve: () => answer() } },
+    );
+    expect((await fetch(`${url}/x`)).status).toBe(200);
+    expect(hosts).toEqual([`records.test:${port}`]);
+    const gone = new Promise<void>((resolve) => {
+      answer = async () => {
+        if (events.length > 0) resolve();
+        throw Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' });
+      };
+    });
+    await gone;
+    expect(events).toMatchObject([{ event: 'unresolved', address: `http://records.test:${port}` }]);
+    expect((await fetch(`${url}/x`)).status).toBe(200);
+  });
+
+  test('a name that never resolved: 503, not a crash', async () => {
+    const resolve = async () => {
+      throw new Error('getaddrinfo ENOTFOUND');
+    };
+    const { url, events } = await gatewayTo(['http://nowhere.test'], {}, {}, { upstreams: { resolve } });
+    expect((await fetch(`${url}/x`)).status).toBe(503);
+    expect(events).toMatchObject([{ event: 'unresolved' }]);
+  });
+});
+
+describe('health checks', () => {
+  test('leave out an address that says it is not healthy, and take it back', async () => {
+    let healthy = false;
+    let asked = (): void => {};
+    const origin = await startUpstream((request, response) => {
+      if (request.url === '/healthz') asked();
+      response.writeHead(request.url === '/healthz' && !healthy ? 503 : 200).end('ok');
+    });
+    const states: unknown[] = [];
+    let changed = (): void => {};
+    const { url } = await gatewayTo(
+      [origin],
+      { healthCheck: { path: '/healthz', intervalMs: 1 } },
+      {},
+      {
+        upstreams: {
+          report: (event: { state?: { state: string } }) => {
+            states.push(event.state?.state);
+            changed();
+          },
+        },
+      },
+    );
+    const next = () =>
+      new Promise<void>((resolve) => {
+        changed = resolve;
+        asked = () => undefined;
+      });
+    if (states.length === 0) await next();
+    expect((await fetch(`${url}/x`)).status).toBe(503);
+    const back = next();
+    healthy = true;
+    await back;
+    expect((await fetch(`${url}/x`)).status).toBe(200);
+    expect(states).toEqual(['unhealthy', 'available']);
+  });
+});
+
+describe('too many requests at once', () => {
+  test('some wait, the rest are shed with Retry-After', async () => {
+    const waiting: (() => void)[] = [];
+    let arrived = (): void => {};
+    const origin = await startUpstream((_request, response) => {
+      waiting.push(() => response.end('ok'));
+      arrived();
+    });
+    const { url, table } = await gatewayTo([origin], { maxInFlight: 1, maxQueued: 1, maxQueueMs: 60_000 });
+    const first = fetch(`${url}/x`);
+    await new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    const second = fetch(`${url}/x`);
+    const third = fetch(`${url}/x`);
+    // One of the two waits, the other is refused.
+    const refused = await Promise.race([second, third]);
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 1, queued: 1 });
+    const next = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    waiting.shift()?.();
+    await next;
+    waiting.shift()?.();
+    const statuses = (await Promise.all([first, second, third])).map(({ status }) => status);
+    expect(statuses.toSorted()).toEqual([200, 200, 503]);
+    expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+
+  test('who has waited too long is told so', async () => {
+    const admission = createAdmission({ maxInFlight: 1, maxQueued: 5, maxQueueMs: 1 });
+    expect(admission.tryEnter()).toBe(true);
+    expect(await admission.enter()).toBe(false);
+    admission.leave();
+    expect(admission).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+});
+
+test('retries are a share of requests, and a few', () => {
+  const budget = createRetryBudget(0.1);
+  const spend = (): number => {
+    let count = 0;
+    while (budget.withdraw()) count += 1;
+    return count;
+  };
+  expect(spend()).toBe(10);
+  for (let count = 0; count < 50; count += 1) budget.deposit();
+  expect(spend()).toBe(4); // 50 deposits of a tenth are a hair below five
+  expect(createRetryBudget(0).withdraw()).toBe(false);
+});
+
+test('an address on trial gets one request', () => {
+  let now = 0;
+  const endpoint = createEndpoint({
+    origin: 'http://127.0.0.1:1',
+    host: 'x',
+    transport: { stats: { open: 0 } } as Transport,
+    failures: 1,
+    ejectMs: 100,
+    now: () => now,
+    onChange: () => undefined,
+  });
+  endpoint.begin();
+  endpoint.end(false);
+  expect(endpoint.isAvailable()).toBe(false);
+  now = 100;
+  expect(endpoint.isAvailable()).toBe(true);
+  endpoint.begin();
+  expect(endpoint.isAvailable()).toBe(false);
+  endpoint.end(undefined);
+  expect(endpoint.isAvailable()).toBe(true);
+  endpoint.begin();
+  endpoint.end(true);
+  expect(endpoint.state()).toMatchObject({ state: 'available', outstanding: 0, failuresInARow: 0 });
+});
