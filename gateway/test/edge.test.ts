@@ -239,7 +239,7 @@ describe('limits', () => {
     const { url } = await start({ maxBodyBytes: 10 });
     const outgoing = request(`${url}/a`, {
       method: 'POST',
-      headers: headers as unknown as Record<string, string>,
+      headers: headers,
     });
     outgoing.on('error', () => undefined);
     outgoing.end('x'.repeat(11));

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createLogger, packageIdentity, parseConfig, runService, serve } from '@countersign/service-kit';
-import { createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
+import { createDownstreamApi, createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
 import { createApp } from './app.ts';
 import { configSchema } from './config.ts';
 import { createRecordsClient } from './records-client.ts';
@@ -19,13 +19,15 @@ await runService(service, async () => {
     credential: { clientSecretFile: config.AZURE_CLIENT_SECRET_FILE },
     network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
   });
-  const fetchRecords = createRecordsClient({
-    url: config.RECORDS_API_URL,
+  const recordsApi = createDownstreamApi({
+    name: 'records-api',
+    baseUrl: config.RECORDS_API_URL,
     scope: config.RECORDS_API_SCOPE,
     tokens,
     timeoutMs: config.RECORDS_API_TIMEOUT_MS,
-    ca: config.CA_FILE,
+    ...(config.CA_FILE && { ca: config.CA_FILE }),
   });
+  const fetchRecords = createRecordsClient(recordsApi);
   const checkCredential = () => access(config.AZURE_CLIENT_SECRET_FILE, constants.R_OK);
   const readiness = { accepting: true };
   await serve({
@@ -35,5 +37,6 @@ await runService(service, async () => {
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     logger,
     readiness,
+    close: () => recordsApi.close(),
   });
 });

@@ -12,6 +12,7 @@ export const recordsRouter = (fetchRecords: FetchRecords): Router<ServiceState> 
     Object.assign(logFields, {
       token_from_cache: call.tokenFromCache,
       token_duration_ms: Math.round(call.tokenDurationMs * 1000) / 1000,
+      ...(call.attempts > 1 && { attempts: call.attempts }),
       records_api_duration_ms: Math.round(call.callDurationMs * 1000) / 1000,
     });
     ctx.vary('Accept');

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readRequestContext } from '@countersign/service-kit';
-import type { TokenSource } from '@countersign/shared-auth';
+import { createDownstreamApi, type TokenSource } from '@countersign/shared-auth';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createRecordsClient } from '../src/records-client.ts';
 
@@ -28,8 +28,18 @@ const tokens = {
 const startApi = async (listener: RequestListener, path = '') => {
   server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
-  return createRecordsClient({ url, scope: 'api://x/.default', tokens, timeoutMs: 200 });
+  const baseUrl = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+  // Without retries, so that each answer is the first one.
+  return createRecordsClient(
+    createDownstreamApi({
+      name: 'records-api',
+      baseUrl,
+      scope: 'api://x/.default',
+      tokens,
+      timeoutMs: 200,
+      maxRetries: 0,
+    }),
+  );
 };
 
 const answer =
@@ -67,7 +77,7 @@ describe('createRecordsClient', () => {
       { status: 502, code: 'downstream_failed' },
     ],
     ['200 with something else', answer(200, { records: [] }), { status: 502, code: 'downstream_invalid' }],
-    ['200 with no JSON', answer(200, 'records'), { status: 502, code: 'downstream_invalid' }],
+    ['200 with no JSON', answer(200, 'records'), { status: 502, code: 'downstream_failed' }],
     [
       '503 with Retry-After',
       answer(503, problem, { 'retry-after': '7' }),
