@@ -72,6 +72,11 @@ export const configSchema = z
     CA_FILE: certificatesFileSetting.optional(),
     /** Addresses and ranges of load balancers in front, whose X-Forwarded headers are believed. Default: none. */
     TRUSTED_PROXIES: trustedProxies.default(createTrustedProxies([])),
+    /** Port of metrics, states and the live page, on ADMIN_HOST. Default: there is none. */
+    ADMIN_PORT: portSetting.optional(),
+    ADMIN_HOST: z.string().default('127.0.0.1'),
+    /** A redis: URL of Valkey or Redis, where replicas count rate limits together. Default: each for itself. */
+    RATE_LIMIT_STORE_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis: URL' }).optional(),
     /** How the listener speaks: HTTP/1.1, or HTTP/2 without TLS behind a load balancer that knows. */
     PROTOCOL: z.enum(['http1', 'h2c']).default('http1'),
     /** With both, the listener speaks TLS, HTTP/2 and HTTP/1.1. */

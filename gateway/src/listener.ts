@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, ServerResponse } from 'node:http';
 import { createSecureServer, createServer as createHttp2Server } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
 import type { TrustedProxies } from './headers/client-address.ts';
+import type { UpgradeRequest } from './proxy/switch-protocols.ts';
 
 export interface ListenerOptions {
   handle: RequestListener;
@@ -39,8 +40,30 @@ export const createListener = (options: ListenerOptions): Server => {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
     refuseUnreadable(error, socket, options.logger),
   );
+  server.on('upgrade', (request: UpgradeRequest, socket: Socket, head: Buffer) =>
+    answerUpgrade(options.handle, request, socket, head),
+  );
   limitByAddress(server, options);
   return server;
+};
+
+/**
+ * Node hands every request that asks for another protocol to this event, with its bare socket. It goes through the same
+ * stack as any other; what does not switch is answered, and the connection is closed after it.
+ */
+const answerUpgrade = (
+  handle: RequestListener,
+  request: UpgradeRequest,
+  socket: Socket,
+  head: Buffer,
+): void => {
+  socket.on('error', () => socket.destroy());
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once('finish', () => socket.end());
+  request.upgradeHead = head;
+  handle(request, response);
 };
 
 const createProtocolServer = ({ handle, protocol, tls, keepAliveMs }: ListenerOptions): Server => {
@@ -116,6 +139,3 @@ const refuseUnreadable = (error: NodeJS.ErrnoException, socket: Socket, logger: 
       `X-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body}`,
   );
 };
-
-/** Whether a request came over HTTP/2, where connections and their headers mean something else. */
-export const isHttp2 = ({ httpVersionMajor }: IncomingMessage): boolean => httpVersionMajor === 2;

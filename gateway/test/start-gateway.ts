@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLogger } from '@countersign/service-kit';
 import type { TokenVerifier } from '@countersign/shared-auth';
+import type { Metrics } from '../src/admin/metrics.ts';
 import { createApp } from '../src/app.ts';
 import { createTrustedProxies } from '../src/headers/client-address.ts';
 import { createListener } from '../src/listener.ts';
@@ -41,6 +42,7 @@ export interface GatewaySettings {
   createTransport?: (origin: string) => Transport;
   upstreams?: Partial<UpstreamDependencies>;
   maxConnectionsPerAddress?: number;
+  measureWith?: (table: () => ActiveTable) => Metrics;
 }
 
 export interface TestGateway {
@@ -50,6 +52,7 @@ export interface TestGateway {
   records: Record<string, unknown>[];
   /** What upstreams reported. */
   events: UpstreamEvent[];
+  metrics: Metrics | undefined;
 }
 
 /** The gateway's whole stack behind its real listener. */
@@ -75,8 +78,10 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
     rateLimits: {},
   });
   const trustedProxies = createTrustedProxies(settings.trustedProxies ?? []);
+  const metrics = settings.measureWith?.(() => table);
   const app = createApp({
     logger,
+    ...(metrics && { measure: metrics.measure }),
     readiness: { accepting: true },
     forward: forward({ table: () => table, verifiers, trustedProxies }),
   });
@@ -92,5 +97,5 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
   });
   const url = await listenOn(server);
   cleanUp.push(() => table.close());
-  return { url, table, records, events };
+  return { url, table, records, events, metrics };
 };

@@ -11,7 +11,18 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { checkLines, readSecrets } from './test-system.ts';
 
 const cli = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
-const anyPorts = ['--gateway-port', '0', '--records-port', '0', '--caller-port', '0', '--entra-port', '0'];
+const anyPorts = [
+  '--gateway-port',
+  '0',
+  '--admin-port',
+  '0',
+  '--records-port',
+  '0',
+  '--caller-port',
+  '0',
+  '--entra-port',
+  '0',
+];
 
 let dataFolder = '';
 beforeAll(async () => {

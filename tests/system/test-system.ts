@@ -10,7 +10,7 @@ import {
 } from '@countersign/cli';
 import { Agent, fetch, type RequestInit, type Response } from 'undici';
 
-const freePorts = { gateway: 0, recordsApi: 0, callerApi: 0, localEntra: 0 };
+const freePorts = { gateway: 0, gatewayAdmin: 0, recordsApi: 0, callerApi: 0, localEntra: 0 };
 
 export interface TestSystem extends RunningSystem {
   dataFolder: string;

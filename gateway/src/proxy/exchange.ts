@@ -21,17 +21,8 @@ export interface ExchangeOptions {
   added: readonly string[];
   /** Lower-case names of headers to remove from it. */
   stripped: ReadonlySet<string>;
-}
-
-/** What came of an exchange, for log and metrics. */
-export interface ExchangeResult {
-  /** Where the answer came from. */
-  origin: string;
-  attempts: number;
-  /** From the request sent to the head of the answer, in milliseconds. */
-  upstreamMs: number;
-  /** Why the answer broke off after its head. */
-  brokenOff?: UpstreamError;
+  /** Adds to the request's completion record. Called before the answer can be over. */
+  note: (fields: Readonly<Record<string, unknown>>) => void;
 }
 
 /** Methods that may be sent twice (RFC 9110 §9.2.2). */
@@ -42,10 +33,11 @@ const idempotentMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'
  * away cancels the upstream's work at once. Idempotent requests go to another address, within the upstream's budget,
  * when one gave no answer and nothing of a streamed body was sent.
  *
+ * @returns why the answer broke off after its head, if it did.
  * @throws {ProblemError} 502, 503 or 504 when there is no answer; nothing has left for the client then.
  * @throws {ClientGoneError} when the client went away first.
  */
-export const exchange = async (options: ExchangeOptions): Promise<ExchangeResult> => {
+export const exchange = async (options: ExchangeOptions): Promise<UpstreamError | undefined> => {
   const { route, upstream, request } = options;
   upstream.retries.deposit();
   let attempts = 0;
@@ -54,13 +46,8 @@ export const exchange = async (options: ExchangeOptions): Promise<ExchangeResult
     const endpoint = upstream.choose(failed);
     if (!endpoint) throw unavailable(upstream);
     attempts += 1;
-    const startMs = performance.now();
-    const outcome = await attempt(options, endpoint);
-    if (!outcome.error) return { origin: endpoint.origin, attempts, upstreamMs: outcome.headMs - startMs };
-    const { error } = outcome;
-    if (outcome.headMs > 0) {
-      return { origin: endpoint.origin, attempts, upstreamMs: outcome.headMs - startMs, brokenOff: error };
-    }
+    const { error, headReceived } = await attempt(options, endpoint, attempts);
+    if (!error || headReceived) return error;
     const again =
       attempts <= route.retries &&
       mayRepeat(error, request.method as string, options.body) &&
@@ -88,15 +75,15 @@ const bodyProblem = ({ body }: RequestBody): ProblemError | undefined =>
   body !== null && !Buffer.isBuffer(body) && body.errored instanceof ProblemError ? body.errored : undefined;
 
 interface Outcome {
-  /** When the head of the answer came; 0 when none did. */
-  headMs: number;
-  error?: UpstreamError;
+  headReceived: boolean;
+  error: UpstreamError | undefined;
 }
 
-const attempt = (options: ExchangeOptions, endpoint: Endpoint): Promise<Outcome> =>
+const attempt = (options: ExchangeOptions, endpoint: Endpoint, attempts: number): Promise<Outcome> =>
   new Promise((resolve, reject) => {
-    const { request, response, route, path, headers, body, added, stripped } = options;
-    let headMs = 0;
+    const { request, response, route, path, headers, body, added, stripped, note } = options;
+    const startMs = performance.now();
+    let headReceived = false;
     let total: NodeJS.Timeout | undefined;
     let settled = false;
 
@@ -114,16 +101,21 @@ const attempt = (options: ExchangeOptions, endpoint: Endpoint): Promise<Outcome>
       added,
       stripped,
       onHead: () => {
-        headMs = performance.now();
+        headReceived = true;
+        note({
+          upstream_address: endpoint.origin,
+          upstream_duration_ms: Math.round((performance.now() - startMs) * 1_000) / 1_000,
+          ...(attempts > 1 && { attempts }),
+        });
       },
-      onDone: (error) =>
-        finish(isOurFault(error) ? undefined : error === undefined, () =>
-          resolve(error ? { headMs, error } : { headMs }),
-        ),
+      onDone: (error) => {
+        if (error && headReceived) note({ 'error.type': 'upstream_broke_off' });
+        finish(isOurFault(error) ? undefined : error === undefined, () => resolve({ headReceived, error }));
+      },
     });
     const breakOff = (worked: boolean | undefined, error: Error): void => {
       writer.exchange?.abort();
-      if (headMs > 0) response.destroy();
+      if (headReceived) response.destroy();
       finish(worked, () => reject(error));
     };
     const onClientGone = (): void => {
@@ -173,7 +165,8 @@ const timedOut = (origin: string, cause?: unknown): ProblemError =>
     cause,
   });
 
-const toProblem = (error: UpstreamError, origin: string, attempts: number): ProblemError => {
+/** What the client is told of an exchange that brought no answer. */
+export const toProblem = (error: UpstreamError, origin: string, attempts: number): ProblemError => {
   if (error.kind === 'head_timeout' || error.kind === 'idle_timeout' || error.kind === 'connect_timeout') {
     return timedOut(origin, error);
   }

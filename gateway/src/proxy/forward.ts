@@ -9,8 +9,10 @@ import type { Route } from '../routes/route-schema.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { checkAtEdge, identityHeaders } from './edge-check.ts';
-import { exchange, unavailable } from './exchange.ts';
+import { exchange, type ExchangeOptions, toProblem, unavailable } from './exchange.ts';
 import { ClientGoneError, takeBody } from './request-body.ts';
+import { assertOrigin, asksForWebSocket, switchProtocols } from './switch-protocols.ts';
+import { UpstreamError } from '../transport/transport.ts';
 
 export interface ForwardOptions {
   /** The table in force; asked anew for each request, so that a reload takes effect with the next one. */
@@ -67,27 +69,32 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): M
     const taken = takeBody(request, response, route.maxBodyBytes);
     const body = taken instanceof Promise ? await taken : taken;
 
+    const switching = asksForWebSocket(request, route);
+    if (switching) assertOrigin(route, sorted.origin, host);
+
     if (!upstream.admission.tryEnter() && !(await upstream.admission.enter())) throw unavailable(upstream);
     ctx.respond = false;
+    const note: ExchangeOptions['note'] = (fields) => Object.assign(state.logFields, fields);
+    const path = prepared.rewrite(target.path) + target.query;
+    const headers = headersFor(prepared, sorted, client, principal, state);
     try {
-      const result = await exchange({
+      if (switching) {
+        await tunnel(ctx, prepared, path, headers, note);
+        return;
+      }
+      const brokenOff = await exchange({
         request,
         response,
         route,
         upstream,
-        path: prepared.rewrite(target.path) + target.query,
-        headers: headersFor(prepared, sorted, client, principal, state),
+        path,
+        headers,
         body,
         added: limits ? [...prepared.addedHeaders, ...limits] : prepared.addedHeaders,
         stripped: prepared.strippedHeaders,
+        note,
       });
-      state.logFields['upstream_address'] = result.origin;
-      state.logFields['upstream_duration_ms'] = Math.round(result.upstreamMs * 1_000) / 1_000;
-      if (result.attempts > 1) state.logFields['attempts'] = result.attempts;
-      if (result.brokenOff) {
-        state.logFields['error.type'] = 'upstream_broke_off';
-        state.log.error({ err: result.brokenOff }, 'the upstream broke off its answer');
-      }
+      if (brokenOff) state.log.error({ err: brokenOff }, 'the upstream broke off its answer');
     } catch (error) {
       // Nobody is left to answer, and nothing went wrong here.
       if (error instanceof ClientGoneError) return;
@@ -99,6 +106,25 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): M
       upstream.admission.leave();
     }
   };
+
+const tunnel = async (
+  { req: request, res: response }: ParameterizedContext<ServiceState>,
+  { route, upstream }: PreparedRoute,
+  path: string,
+  headers: readonly string[],
+  note: ExchangeOptions['note'],
+): Promise<void> => {
+  const endpoint = upstream.choose();
+  if (!endpoint) throw unavailable(upstream);
+  endpoint.begin();
+  try {
+    await switchProtocols({ request, response, route, endpoint, path, headers, note });
+    endpoint.end(true);
+  } catch (error) {
+    endpoint.end(response.destroyed ? undefined : false);
+    throw error instanceof UpstreamError ? toProblem(error, endpoint.origin, 1) : error;
+  }
+};
 
 /**
  * An answer may come before the body that it answers has been sent. What is left is read, or the connection could take no

@@ -18,6 +18,7 @@ program
   .description('run the whole system on loopback, with a local Entra')
   .option('--data <folder>', 'where records, keys and secrets are kept', 'data')
   .option('--gateway-port <port>', 'default 8080', port)
+  .option('--admin-port <port>', 'of the gateway, default 9080', port)
   .option('--records-port <port>', 'default 8081', port)
   .option('--caller-port <port>', 'default 8082', port)
   .option('--entra-port <port>', 'default 8443', port)

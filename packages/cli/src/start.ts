@@ -5,6 +5,7 @@ import { defaultPorts, type RunningSystem, startSystem, type SystemPorts } from 
 export interface StartOptions {
   data: string;
   gatewayPort?: number;
+  adminPort?: number;
   recordsPort?: number;
   callerPort?: number;
   entraPort?: number;
@@ -47,6 +48,7 @@ export const start = async (options: StartOptions, { env, stdout, stderr }: Term
     : ({ text }: LogLine) => stdout.write(`${text}\n`);
   const ports: SystemPorts = {
     gateway: options.gatewayPort ?? defaultPorts.gateway,
+    gatewayAdmin: options.adminPort ?? defaultPorts.gatewayAdmin,
     recordsApi: options.recordsPort ?? defaultPorts.recordsApi,
     callerApi: options.callerPort ?? defaultPorts.callerApi,
     localEntra: options.entraPort ?? defaultPorts.localEntra,

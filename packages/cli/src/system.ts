@@ -13,6 +13,7 @@ import {
 /** Ports on loopback; 0 lets the system choose. */
 export interface SystemPorts {
   gateway: number;
+  gatewayAdmin: number;
   recordsApi: number;
   callerApi: number;
   localEntra: number;
@@ -20,6 +21,7 @@ export interface SystemPorts {
 
 export const defaultPorts: SystemPorts = {
   gateway: 8080,
+  gatewayAdmin: 9080,
   recordsApi: 8081,
   callerApi: 8082,
   localEntra: 8443,
@@ -135,6 +137,7 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
     const gateway = await start('gateway', 'gateway', {
       ...identity,
       APIS: `records-api=${localApplications.api1}`,
+      ADMIN_PORT: String(ports.gatewayAdmin),
       PORT: String(ports.gateway),
       UPSTREAMS: `records-api=${recordsApiUrl},caller-api=${callerApiUrl}`,
     });

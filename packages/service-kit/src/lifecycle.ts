@@ -82,8 +82,13 @@ const listenProblems: Readonly<Record<string, string>> = {
   ENOTFOUND: 'cannot be resolved',
 };
 
-/** @throws {ConfigError} that names the address. */
-export const listen = async (server: Server, host: string, port: number): Promise<void> => {
+/**
+ * Listens.
+ *
+ * @param setting what the port is called in the configuration.
+ * @throws {ConfigError} that names the address.
+ */
+export const listen = async (server: Server, host: string, port: number, setting = 'PORT'): Promise<void> => {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -95,7 +100,7 @@ export const listen = async (server: Server, host: string, port: number): Promis
   } catch (error) {
     const problem = listenProblems[(error as NodeJS.ErrnoException).code ?? ''];
     if (problem === undefined) throw error;
-    throw new ConfigError([`PORT ${port} on ${host} ${problem}`]);
+    throw new ConfigError([`${setting} ${port} on ${host} ${problem}`]);
   }
 };
 

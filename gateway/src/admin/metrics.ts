@@ -1,0 +1,146 @@
+import type { ServiceState } from '@countersign/service-kit';
+import type { TokenVerifier } from '@countersign/shared-auth';
+import type { Middleware } from 'koa';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { ActiveTable } from '../proxy/active-table.ts';
+import type { RecentRequests } from './recent-requests.ts';
+
+export interface MetricsOptions {
+  table: () => ActiveTable;
+  verifiers: ReadonlyMap<string, TokenVerifier>;
+  recent: RecentRequests;
+}
+
+export interface Metrics {
+  registry: Registry;
+  /** Measures each request when its answer is over. */
+  measure: Middleware<ServiceState>;
+  countReload: (outcome: 'ok' | 'refused') => void;
+}
+
+const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Metrics for Prometheus, named as OpenTelemetry names them; what has a state of its own is read when it is asked for. */
+export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Metrics => {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const duration = new Histogram({
+    name: 'http_server_request_duration_seconds',
+    help: 'From the head of a request to the end of its answer.',
+    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
+    buckets,
+    registers,
+  });
+  const upstreamDuration = new Histogram({
+    name: 'gateway_upstream_duration_seconds',
+    help: 'From a request sent to an upstream to the head of its answer.',
+    labelNames: ['upstream'],
+    buckets,
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'gateway_refusals_total',
+    help: 'Answers with a problem of the gateway, by its code.',
+    labelNames: ['http_route', 'code'],
+    registers,
+  });
+  const reloads = new Counter({
+    name: 'gateway_route_reloads_total',
+    help: 'Changes of the route table, taken or refused.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  observeStates({ table, verifiers, registers });
+
+  // Looking labels up costs more than counting; the combinations that occur are few.
+  const observers = new Map<string, (seconds: number) => void>();
+  const observerOf = (method: string, route: string, status: number): ((seconds: number) => void) => {
+    const key = `${method} ${status} ${route}`;
+    const known = observers.get(key);
+    if (known) return known;
+    const child = duration.labels(method, route, String(status));
+    const observe = (seconds: number): void => child.observe(seconds);
+    if (observers.size < 1_000) observers.set(key, observe);
+    return observe;
+  };
+
+  return {
+    registry,
+    countReload: (outcome) => reloads.inc({ outcome }),
+    measure: function measure(ctx, next) {
+      const startMs = performance.now();
+      ctx.res.once('close', () => {
+        const ms = performance.now() - startMs;
+        const { logFields } = ctx.state;
+        const route = typeof logFields['http.route'] === 'string' ? logFields['http.route'] : 'none';
+        const status = ctx.res.headersSent ? ctx.res.statusCode : 499;
+        const code = logFields['error.type'];
+        observerOf(knownMethods.has(ctx.method) ? ctx.method : '_OTHER', route, status)(ms / 1_000);
+        if (typeof code === 'string') refusals.inc({ http_route: route, code });
+        const { upstream, upstream_duration_ms: upstreamMs } = logFields;
+        if (typeof upstreamMs === 'number')
+          upstreamDuration.observe({ upstream: String(upstream) }, upstreamMs / 1_000);
+        recent.add({ ms, status, route, code: typeof code === 'string' ? code : undefined });
+      });
+      return next();
+    },
+  };
+};
+
+/** A client can make up methods; labels must not grow with them. */
+const knownMethods: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+]);
+
+const observeStates = ({
+  table,
+  verifiers,
+  registers,
+}: Pick<MetricsOptions, 'table' | 'verifiers'> & { registers: Registry[] }): void => {
+  const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => void): void => {
+    const made: Gauge = new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        made.reset();
+        collect(made);
+      },
+    });
+  };
+  const upstreams = () => [...table().upstreams.values()].map((upstream) => upstream.state());
+  gauge('gateway_upstream_in_flight', 'Requests in flight.', ['upstream'], (made) => {
+    for (const { name, inFlight } of upstreams()) made.set({ upstream: name }, inFlight);
+  });
+  gauge('gateway_upstream_queued', 'Requests that wait for a place.', ['upstream'], (made) => {
+    for (const { name, queued } of upstreams()) made.set({ upstream: name }, queued);
+  });
+  gauge('gateway_upstream_breaker_open', '1 when no address may be tried.', ['upstream'], (made) => {
+    for (const { name, breaker } of upstreams()) made.set({ upstream: name }, breaker === 'open' ? 1 : 0);
+  });
+  gauge(
+    'gateway_upstream_endpoint_available',
+    '1 when the address may be chosen.',
+    ['upstream', 'address'],
+    (made) => {
+      for (const { name, endpoints } of upstreams()) {
+        for (const { origin, state } of endpoints)
+          made.set({ upstream: name, address: origin }, state === 'available' ? 1 : 0);
+      }
+    },
+  );
+  gauge('gateway_verified_tokens', 'Verified tokens that are remembered.', ['api'], (made) => {
+    for (const [api, verifier] of verifiers) made.set({ api }, verifier.stats().cachedTokens);
+  });
+  gauge('gateway_keys_age_seconds', 'Age of the oldest signing keys in use.', ['api'], (made) => {
+    for (const [api, verifier] of verifiers) made.set({ api }, (verifier.stats().keysAgeMs ?? 0) / 1_000);
+  });
+};

@@ -1,0 +1,103 @@
+import { createServer, type Server } from 'node:http';
+import type { Logger, Readiness } from '@countersign/service-kit';
+import { createEntraNetwork, createTokenVerifier, type TokenVerifier } from '@countersign/shared-auth';
+import { createAdminApp } from './admin/admin-app.ts';
+import { createMetrics } from './admin/metrics.ts';
+import { createRecentRequests } from './admin/recent-requests.ts';
+import { createApp } from './app.ts';
+import type { Config } from './config.ts';
+import { openRateLimitStore } from './limits/rate-limit-store.ts';
+import { createListener } from './listener.ts';
+import { forward } from './proxy/forward.ts';
+import { openLiveTable } from './proxy/live-table.ts';
+import { createHttp1Transport } from './transport/http1-transport.ts';
+import type { Transport } from './transport/transport.ts';
+import { createUndiciTransport } from './transport/undici-transport.ts';
+
+export interface Gateway {
+  /** For clients. */
+  server: Server;
+  /** For operators. */
+  admin: Server;
+  /** Closes the ways to upstreams and stores. */
+  close: () => Promise<void>;
+}
+
+const createVerifiers = (config: Config): Map<string, TokenVerifier> => {
+  const { AZURE_AUTHORITY_HOST: authorityHost, AZURE_TENANT_ID: tenantId, CA_FILE: ca } = config;
+  // The configuration was refused if it had APIS without these.
+  if (!authorityHost || !tenantId) return new Map();
+  const network = createEntraNetwork(ca ? { ca } : {});
+  const verifierOf = (clientId: string) =>
+    createTokenVerifier({ authorityHost, tenantId, clientId, network });
+  return new Map([...config.APIS].map(([name, clientId]) => [name, verifierOf(clientId)]));
+};
+
+/** Our own client speaks plain HTTP/1.1 alone. */
+const createTransport = (origin: string): Transport =>
+  origin.startsWith('http:') ? createHttp1Transport(origin) : createUndiciTransport(origin);
+
+/**
+ * Makes the gateway from its configuration. Neither server listens yet.
+ *
+ * @throws {ConfigError} when the route table cannot be used.
+ */
+export const createGateway = async (
+  config: Config,
+  logger: Logger,
+  readiness: Readiness,
+): Promise<Gateway> => {
+  const verifiers = createVerifiers(config);
+  // A first request should not have to wait for keys; one that comes while they cannot be had is answered 503.
+  for (const verifier of verifiers.values()) verifier.ready().catch(() => undefined);
+  const redis = config.RATE_LIMIT_STORE_URL
+    ? openRateLimitStore(config.RATE_LIMIT_STORE_URL, logger)
+    : undefined;
+  const recent = createRecentRequests(() => Date.now());
+  const metrics = createMetrics({ table: () => live.current(), verifiers, recent });
+  const live = await openLiveTable({
+    file: config.ROUTES_FILE,
+    surroundings: { locations: config.UPSTREAMS, apis: new Set(verifiers.keys()) },
+    logger,
+    rateLimits: {
+      redis,
+      onStoreChange: (working, error) =>
+        working
+          ? logger.info('rate limits are counted together again')
+          : logger.error({ err: error }, 'the rate limit store fails; this process counts for itself'),
+    },
+    upstreams: {
+      createTransport: config.TRANSPORT === 'undici' ? createUndiciTransport : createTransport,
+      report: (event) => logger.warn(event, 'an upstream changed'),
+    },
+    onReload: metrics.countReload,
+  });
+  const table = live.current;
+  const trustedProxies = config.TRUSTED_PROXIES;
+  const app = createApp({
+    logger,
+    readiness,
+    measure: metrics.measure,
+    forward: forward({ table, verifiers, trustedProxies }),
+  });
+  const { TLS_CERTIFICATE_FILE: certificate, TLS_KEY_FILE: key } = config;
+  const server = createListener({
+    handle: app.callback(),
+    logger,
+    protocol: config.PROTOCOL,
+    tls: certificate && key ? { certificate, key } : undefined,
+    maxConnections: config.MAX_CONNECTIONS,
+    maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+    trustedProxies,
+    clientIdleMs: config.CLIENT_IDLE_MS,
+    keepAliveMs: config.KEEP_ALIVE_MS,
+  });
+  const admin = createServer(createAdminApp({ logger, table, metrics, recent }).callback());
+  const close = async (): Promise<void> => {
+    admin.close();
+    admin.closeAllConnections();
+    redis?.destroy();
+    await live.close();
+  };
+  return { server, admin, close };
+};

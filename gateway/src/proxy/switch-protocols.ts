@@ -1,0 +1,106 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { ProblemError } from '@countersign/service-kit';
+import { sortResponseHeaders } from '../headers/forwarded-headers.ts';
+import type { Route } from '../routes/route-schema.ts';
+import { upgrade } from '../transport/upgrade.ts';
+import type { Endpoint } from '../upstream/endpoint.ts';
+
+/** A request that asks for another protocol, with the bytes that came after its head. */
+export interface UpgradeRequest extends IncomingMessage {
+  upgradeHead?: Buffer;
+}
+
+/** Whether a request may become a WebSocket; on other routes it is answered as if it had not asked. */
+export const asksForWebSocket = (request: UpgradeRequest, { webSocket }: Route): boolean =>
+  webSocket &&
+  request.upgradeHead !== undefined &&
+  request.method === 'GET' &&
+  request.headers.upgrade?.toLowerCase() === 'websocket';
+
+/**
+ * Browsers send cookies with WebSocket requests of any page and check no CORS: the origin has to be checked here.
+ *
+ * @throws {ProblemError} 403 for a page of another origin than the host's own and those of the route.
+ */
+export const assertOrigin = ({ cors }: Route, origin: string | undefined, host: string): void => {
+  if (origin === undefined || cors?.origins.includes(origin) || cors?.origins.includes('*')) return;
+  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  throw new ProblemError('Pages of this origin may not open a WebSocket here.', {
+    status: 403,
+    code: 'origin_not_allowed',
+  });
+};
+
+export interface SwitchOptions {
+  request: UpgradeRequest;
+  response: ServerResponse;
+  route: Route;
+  endpoint: Endpoint;
+  path: string;
+  /** Headers for the upstream, without those of the hop. */
+  headers: readonly string[];
+  /** Adds to the request's completion record. */
+  note: (fields: Readonly<Record<string, unknown>>) => void;
+}
+
+/**
+ * Asks the upstream to switch, and ties the two connections together until either ends. Resolves once it is over, or the upstream's refusal is written.
+ *
+ * @throws {UpstreamError} when there is no answer.
+ */
+export const switchProtocols = async (options: SwitchOptions): Promise<void> => {
+  const { request, response, route, endpoint, path, headers, note } = options;
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort();
+  response.once('close', onGone);
+  const hop = ['Host', endpoint.host, 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
+  const answer = await upgrade(
+    endpoint.origin,
+    { method: 'GET', path, headers: [...headers, ...hop], body: null },
+    route.timeouts,
+    { signal: gone.signal },
+  ).finally(() => response.off('close', onGone));
+  const kept = sortResponseHeaders(answer.headers);
+  if (answer.socket === null) {
+    response.writeHead(answer.status, answer.reason, withoutLength(kept));
+    response.end(answer.head);
+    return;
+  }
+  note({ 'http.response.status_code': 101 });
+  const client = request.socket;
+  response.detachSocket(client);
+  client.write(head101([...kept, 'Connection', 'Upgrade', 'Upgrade', 'websocket']), 'latin1');
+  client.write(answer.head);
+  if (request.upgradeHead) answer.socket.write(request.upgradeHead);
+  await tie(client, answer.socket);
+  // The connection is no longer the response's, so that nothing else tells its listeners that it is over.
+  response.emit('close');
+};
+
+const withoutLength = (headers: readonly string[]): string[] =>
+  headers.filter((_, index) => headers[index - (index % 2)]?.toLowerCase() !== 'content-length');
+
+const head101 = (headers: readonly string[]): string => {
+  let head = 'HTTP/1.1 101 Switching Protocols\r\n';
+  for (let index = 0; index < headers.length; index += 2)
+    head += `${headers[index]}: ${headers[index + 1]}\r\n`;
+  return `${head}\r\n`;
+};
+
+/** Resolves when both are closed. Either end takes the other with it; what was written before arrives. */
+const tie = (one: Duplex, other: Duplex): Promise<unknown> => {
+  const closed = [one, other].map(
+    (socket) =>
+      new Promise((resolve) => {
+        socket.once('close', resolve);
+        // A reset shows as a close as well.
+        socket.on('error', () => undefined);
+      }),
+  );
+  one.once('close', () => other.destroy());
+  other.once('close', () => one.destroy());
+  one.pipe(other);
+  other.pipe(one);
+  return Promise.all(closed);
+};

@@ -1,0 +1,76 @@
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { createLogger } from '@countersign/service-kit';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createAdminApp } from '../src/admin/admin-app.ts';
+import { createMetrics } from '../src/admin/metrics.ts';
+import { createRecentRequests } from '../src/admin/recent-requests.ts';
+import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
+
+afterEach(stopAll);
+
+const start = async () => {
+  const origin = await startUpstream((_request, response) => response.end('ok'));
+  const recent = createRecentRequests(() => Date.now());
+  const gateway = await startGateway({
+    table: {
+      upstreams: { u: { addresses: [origin] } },
+      routes: [{ path: '/a', upstream: 'u', access: 'public', methods: ['GET'] }],
+    },
+    measureWith: (table) => createMetrics({ table, verifiers: new Map(), recent }),
+  });
+  const logger = createLogger({ name: 'gateway', version: '0', destination: { write: () => undefined } });
+  const { metrics } = gateway;
+  if (!metrics) throw new Error('no metrics');
+  const admin = createAdminApp({ logger, table: () => gateway.table, metrics, recent });
+  return { url: gateway.url, admin: await listenOn(createServer(admin.callback())), origin };
+};
+
+describe('the admin port', () => {
+  test('counts requests by route, method and status, and never by what a client made up', async () => {
+    const { url, admin } = await start();
+    await fetch(`${url}/a/1`);
+    await fetch(`${url}/a/2`);
+    await fetch(`${url}/a`, { method: 'POST', body: 'x' });
+    await fetch(`${url}/made-up-path`);
+    const text = await (await fetch(`${admin}/metrics`)).text();
+    expect(text).toMatch(
+      /http_server_request_duration_seconds_count\{http_request_method="GET",http_route="\/a",http_response_status_code="200"\} 2/,
+    );
+    expect(text).toContain('gateway_refusals_total{http_route="/a",code="method_not_allowed"} 1');
+    expect(text).toMatch(/gateway_upstream_duration_seconds_count\{upstream="u"\} 2/);
+    expect(text).toMatch(/gateway_upstream_breaker_open\{upstream="u"\} 0/);
+    expect(text).not.toContain('made-up-path');
+  });
+
+  test('says where upstreams are and how they do', async () => {
+    const { url, admin, origin } = await start();
+    await fetch(`${url}/a/1`);
+    expect(await (await fetch(`${admin}/status`)).json()).toMatchObject({
+      upstreams: [{ name: 'u', breaker: 'closed', inFlight: 0, endpoints: [{ origin, state: 'available' }] }],
+      routes: [{ path: '/a', access: 'public' }],
+    });
+  });
+
+  test('draws the last two minutes, without a script', async () => {
+    const { url, admin } = await start();
+    await fetch(`${url}/a/1`);
+    await fetch(`${url}/nothing`);
+    const response = await fetch(admin);
+    const page = await response.text();
+    expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'none'/);
+    expect(page.match(/<svg /g)).toHaveLength(2);
+    expect(page).not.toContain('<script');
+    expect(page).toContain('<td>none</td>');
+  });
+
+  test('is read only, and is not read through a name that a page elsewhere made up', async () => {
+    const { admin } = await start();
+    expect((await fetch(`${admin}/metrics`, { method: 'POST' })).status).toBe(404);
+    const socket = connect(Number(new URL(admin).port), '127.0.0.1');
+    socket.end('GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n');
+    let text = '';
+    for await (const chunk of socket) text += String(chunk);
+    expect(text).toMatch(/^HTTP\/1\.1 403 /);
+  });
+});

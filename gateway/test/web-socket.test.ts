@@ -1,0 +1,97 @@
+import { once } from 'node:events';
+import { createServer, get, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { listenOn, startGateway, stopAll } from './start-gateway.ts';
+
+afterEach(stopAll);
+
+/** An upstream that switches and sends back what it gets. */
+const startEcho = async (): Promise<{ origin: string; closed: Promise<unknown> }> => {
+  const server = createServer((_request, response) => response.end('plain'));
+  const closed = new Promise((resolve) => {
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Origin: ${request.headers.origin ?? 'none'}\r\n\r\nhello `,
+      );
+      socket.pipe(socket);
+      socket.once('close', resolve);
+    });
+  });
+  return { origin: await listenOn(server), closed };
+};
+
+const startFor = (origin: string, route: object = { webSocket: true }) =>
+  startGateway({
+    table: {
+      upstreams: { u: { addresses: [origin] } },
+      routes: [{ path: '/ws', upstream: 'u', access: 'public', ...route }],
+    },
+  });
+
+/** Looks again after each turn of the event loop; the test's own time limit bounds it. */
+const whenTrue = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+};
+
+const askToSwitch = (url: string, headers: Record<string, string> = {}) =>
+  get(`${url}/ws/chat`, { headers: { connection: 'Upgrade', upgrade: 'websocket', ...headers } });
+
+describe('a WebSocket', () => {
+  test('passes both ways, and ends at the upstream when the client goes', async () => {
+    const { origin, closed } = await startEcho();
+    const { url, table, records } = await startFor(origin);
+    const [response, socket, head] = (await once(askToSwitch(url), 'upgrade')) as [
+      IncomingMessage,
+      Duplex,
+      Buffer,
+    ];
+    expect(response.headers).toMatchObject({ upgrade: 'websocket', 'x-origin': 'none' });
+    let text = head.toString();
+    socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    socket.write('world');
+    await whenTrue(() => text === 'hello world');
+    expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 1 });
+    socket.destroy();
+    await closed;
+    await whenTrue(() => records.some((record) => record['http.response.status_code'] === 101));
+    expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0 });
+  });
+
+  test('is not opened for a page of another origin', async () => {
+    const { origin } = await startEcho();
+    const { url } = await startFor(origin);
+    const [response] = (await once(askToSwitch(url, { origin: 'https://evil.example' }), 'response')) as [
+      IncomingMessage,
+    ];
+    expect(response.statusCode).toBe(403);
+    response.resume();
+  });
+
+  test('is not opened on a route that does not say so: the request is answered as a plain one', async () => {
+    const { origin } = await startEcho();
+    const { url } = await startFor(origin, {});
+    const [response] = (await once(askToSwitch(url), 'response')) as [IncomingMessage];
+    expect(response.statusCode).toBe(200);
+    expect(String((await once(response, 'data'))[0])).toBe('plain');
+  });
+
+  test('that the upstream refuses or cannot be asked for is answered', async () => {
+    const refuses = createServer();
+    refuses.on('upgrade', (_request, socket: Duplex) =>
+      socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno'),
+    );
+    const { url } = await startFor(await listenOn(refuses));
+    const [response] = (await once(askToSwitch(url), 'response')) as [IncomingMessage];
+    expect(response.statusCode).toBe(403);
+    expect(String((await once(response, 'data'))[0])).toBe('no');
+
+    const gone = createServer();
+    const origin = await listenOn(gone);
+    gone.close();
+    const other = await startFor(origin);
+    const [failed] = (await once(askToSwitch(other.url), 'response')) as [IncomingMessage];
+    expect(failed.statusCode).toBe(502);
+    failed.resume();
+  });
+});
