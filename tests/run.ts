@@ -24,14 +24,7 @@ const runJest = async (project: string): Promise<JestResults> => {
   const outputFile = `artifacts/${project}.json`;
   rmSync(outputFile, { force: true });
   const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
-  const flags = [
-    '--selectProjects',
-    project,
-    '--json',
-    '--outputFile',
-    outputFile,
-    '--testLocationInResults',
-  ];
+  const flags = ['--selectProjects', project, '--json', '--outputFile', outputFile, '--maxWorkers', '100%'];
   const child = spawn(process.execPath, [jest, ...flags, ...process.argv.slice(2)], {
     env: {
       ...process.env,
