@@ -22,9 +22,13 @@ const send = async (service: string, bytes: string): Promise<string> => {
   await once(socket, service === 'local-entra' ? 'secureConnect' : 'connect');
   let answer = '';
   socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+  // A reset is an answer as well.
   socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => {
+    socket.once('close', resolve);
+  });
   socket.end(bytes);
-  await once(socket, 'close');
+  await closed;
   return answer;
 };
 
