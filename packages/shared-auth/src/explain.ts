@@ -45,7 +45,7 @@ interface Explanation {
 
 /** The checks on form, in the order in which they are made, with what a failure means. */
 const formChecks: ReadonlyMap<TokenCheck, string> = new Map([
-  ['size', 'The token is larger than 16 KiB: no token of Entra is.'],
+  ['size', 'The token is larger than 16 KiB, or has too many members: no token of Entra is.'],
   [
     'structure',
     'This is no compact JWS of three parts: a truncated token, an encrypted one, or something else.',

@@ -278,3 +278,19 @@ test('a claim whose name differs in case is no claim', async () => {
   const claims = appClaims(issuer, now, { roles: undefined, Roles: [role] });
   expect((await verifier.verify(signRaw(header, claims, key.privateKey))).roles).toEqual([]);
 });
+
+test.each(['header', 'payload'])('a %s of thousands of names is refused at once', async (part) => {
+  const names = Array.from({ length: 1200 }, (_, index) => `"A${index.toString(36)}":0`).join();
+  const many = Buffer.from(`{${names}}`).toString('base64url');
+  const token = part === 'header' ? `${many}.${goodPayload}.AA` : `${goodHeader}.${many}.AA`;
+  expect(token.length).toBeLessThan(16 * 1024);
+  await expect(verifier.verify(token)).rejects.toMatchObject({ check: 'size' });
+});
+
+test('names that differ in case are found in one pass', async () => {
+  // Long names in capitals made each comparison fold all the others.
+  const names = Array.from({ length: 31 }, (_, index) => `"${'K'.repeat(200)}${index}":0`);
+  const twice = `{"alg":"RS256",${names.slice(0, 20).join()},"AlG":0}`;
+  const token = `${Buffer.from(twice).toString('base64url')}.${goodPayload}.AA`;
+  await expect(verifier.verify(token)).rejects.toMatchObject({ check: 'duplicate_key' });
+});

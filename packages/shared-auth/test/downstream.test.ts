@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { inspect } from 'node:util';
 import {
   createDownstreamApi,
   IdentityUnavailableError,
   type DownstreamApi,
   type DownstreamApiOptions,
+  type DownstreamRequest,
   type TokenRequest,
   type TokenSource,
 } from '../src/index.ts';
@@ -120,6 +122,24 @@ test.each([
   'x-ms-client-principal-id',
   'X-Original-URL',
   'transfer-encoding',
+  'X_Forwarded_For',
+  'X-HTTP-Method-Override',
+  'X-Method-Override',
+  'X-Real-IP',
+  'True-Client-IP',
+  'X-Client-IP',
+  'X-ARR-ClientCert',
+  'SSL_CLIENT_CERT',
+  'X-Envoy-Original-Path',
+  'X-MS-Anything',
+  'Remote-User',
+  'X-Auth-Request-Email',
+  'X-Url',
+  'X-Host',
+  'TE',
+  'Keep-Alive',
+  'Proxy-Connection',
+  'HTTP2-Settings',
 ])('the header %s is refused', async (name) => {
   await expect(createApi().request({ path: 'records', headers: { [name]: 'x' } })).rejects.toThrow(
     'reserved',
@@ -251,15 +271,90 @@ describe('failures', () => {
     expect(() => response.json()).toThrow('records-api failed.');
   });
 
-  test('a call that its caller gives up is not made again', async () => {
+  test.each<[string, (stop: AbortController) => AbortSignal]>([
+    ['gives up', ({ signal }) => signal],
+    ['gives too little time', () => AbortSignal.timeout(100)],
+  ])('a call whose caller %s is not made again, and its error holds no token', async (_, signalOf) => {
     reply = () => 'hang';
-    const abort = new AbortController();
-    const request = createApi({ timeoutMs: 5000 }).request({ path: 'records', signal: abort.signal });
+    const stop = new AbortController();
+    const signal = signalOf(stop);
+    const api = createApi({ timeoutMs: 5000, failuresToOpen: 1 });
+    const request = api.request({ path: 'records', signal });
     while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    abort.abort();
-    await expect(request).rejects.toMatchObject({ name: expect.any(String) });
+    stop.abort();
+    const error = await request.catch((thrown: unknown) => thrown);
+    expect(error).toBe(signal.reason);
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('t0');
+    expect(seen).toHaveLength(1);
+    expect(circuit()).toEqual([]);
+  });
+
+  test('a call that is given up during a pause is not made again', async () => {
+    reply = () => ({ status: 503 });
+    const stop = new AbortController();
+    const api = createApi({ sleep: async () => stop.abort(new Error('enough')) });
+    await expect(api.request({ path: 'records', signal: stop.signal })).rejects.toThrow('enough');
     expect(seen).toHaveLength(1);
   });
+});
+
+const circle: Record<string, unknown> = {};
+circle['self'] = circle;
+
+test.each<[string, Partial<DownstreamRequest>]>([
+  ['a header value with a line break', { headers: { 'x-note': 'a\r\nb' } }],
+  ['a header value beyond Latin-1', { headers: { 'x-note': '\u20ac' } }],
+  ['a header name with a space', { headers: { 'x note': 'a' } }],
+  ['a BigInt', { method: 'POST', json: { a: 1n } }],
+  ['a circle', { method: 'POST', json: circle }],
+  ['a function', { method: 'POST', json: () => {} }],
+  ['a body for GET', { json: {} }],
+])("a request that cannot be sent (%s) is its caller's mistake and opens no circuit", async (_, request) => {
+  const api = createApi({ failuresToOpen: 1 });
+  await expect(api.request({ path: 'records', ...request })).rejects.toMatchObject({ name: 'TypeError' });
+  expect([seen.length, asked.length, circuit().length]).toEqual([0, 0, 0]);
+  expect((await api.request({ path: 'records' })).status).toBe(200);
+});
+
+test('only well-formed context goes to Entra', async () => {
+  const headers = { 'X-Request-Id': 'r1', traceparent: 'x'.repeat(600), accept: 'text/plain' };
+  await createApi().request({ path: 'records', headers });
+  expect(asked[0]?.headers).toEqual({ 'x-request-id': 'r1' });
+});
+
+test.each([
+  'http://records.example/',
+  'http://127.0.0.1.evil.example/',
+  'ftp://records.example/',
+  'https://user@records.example/',
+  'https://:word@records.example/',
+  'https://records.example/?a=b',
+  'https://records.example/#a',
+])('the base address %s is refused', (address) => {
+  expect(() => createApi({ baseUrl: address })).toThrow(TypeError);
+});
+
+test('plain http to another machine is asked for by name', () => {
+  expect(() => createApi({ baseUrl: 'http://records.example/', allowPlainHttp: true })).not.toThrow();
+});
+
+test.each(['..%2fadmin', 'a%5cb', 'a%00', '..;/admin'])('the path %s is refused', async (path) => {
+  await expect(createApi().request({ path })).rejects.toThrow('encoded separator');
+  expect(seen).toHaveLength(0);
+});
+
+test.each<[string, number]>([
+  ['timeoutMs', 0],
+  ['timeoutMs', Number.NaN],
+  ['maxBodyBytes', -1],
+  ['maxRetries', Infinity],
+  ['retryShare', 2],
+  ['maxConcurrent', 0],
+  ['maxQueued', -1],
+  ['failuresToOpen', 0],
+  ['openMs', Number.NaN],
+])('%s cannot be %d', (name, value) => {
+  expect(() => createApi({ [name]: value })).toThrow(`${name} must be`);
 });
 
 const circuit = (): unknown[] => events.filter((event) => 'isOpen' in (event as object));

@@ -22,6 +22,7 @@ await runService(service, async () => {
   const recordsApi = createDownstreamApi({
     name: 'records-api',
     baseUrl: config.RECORDS_API_URL,
+    allowPlainHttp: true,
     scope: config.RECORDS_API_SCOPE,
     tokens,
     timeoutMs: config.RECORDS_API_TIMEOUT_MS,

@@ -1,18 +1,24 @@
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
+import { assertNumbers, type NumberBounds } from '../assert-number.ts';
+import { contextHeadersOf } from '../context-headers.ts';
 import type { AuthObserver } from '../observer.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import type { AcquiredToken, TokenSource } from '../token-source.ts';
 import { claimsOfChallenge } from './challenge.ts';
 import { DownstreamError, parseProblem } from './downstream-error.ts';
-import { assertNoReservedHeader } from './reserved-headers.ts';
 import { createResilientSend } from './resilience.ts';
-import { createTransport, type HttpResponse } from './transport.ts';
+import { createTransport, type HttpResponse, type PreparedRequest } from './transport.ts';
 
 export interface DownstreamApiOptions {
   /** How errors and metrics call it. */
   name: string;
-  /** Every request stays below this address. */
+  /** Every request stays below this address: https, or plain http to this machine. */
   baseUrl: URL | string;
+  /**
+   * Takes a plain http `baseUrl` of another machine too, where everybody on the way can read the token: for a network
+   * that encrypts by itself, such as a cluster's. Default false.
+   */
+  allowPlainHttp?: boolean;
   /** `<App ID URI of the API>/.default`. */
   scope: string;
   tokens: TokenSource;
@@ -73,16 +79,13 @@ export interface DownstreamApi {
   /**
    * @throws {@link DownstreamError} when the API brings no success
    * @throws IdentityUnavailableError, TokenAcquisitionError without a token; then nothing was sent
-   * @throws AbortError when `signal` gives it up
-   * @throws TypeError for a reserved header, or a path that leaves the base address
+   * @throws the reason of `signal` (an AbortError unless another was given) when it gives the call up
+   * @throws TypeError for a reserved or malformed header, a body that is no JSON, or a path that leaves the base address
    */
   request(request: DownstreamRequest): Promise<DownstreamResponse>;
   /** Closes idle connections. */
   close(): void;
 }
-
-/** What goes on to Entra with a request for a token. */
-const contextHeaders = new Set(['x-request-id', 'traceparent', 'tracestate']);
 
 const failureOf = (status: number): 'downstream_unavailable' | 'downstream_refused' | 'downstream_failed' => {
   if (status === 503 || status === 429) return 'downstream_unavailable';
@@ -96,10 +99,22 @@ interface CallNote {
 
 const timer = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const bounds: NumberBounds = {
+  timeoutMs: [1, 600_000],
+  maxBodyBytes: [1, 2 ** 30],
+  maxRetries: [0, 10],
+  retryShare: [0, 1],
+  maxConcurrent: [1, 1_000_000],
+  maxQueued: [0, 1_000_000],
+  failuresToOpen: [1, 1_000_000],
+  openMs: [1, 3_600_000],
+};
+
 /** Makes a client for one API: token, time limits, retries within a budget, bounded concurrency, circuit breaker. */
 export const createDownstreamApi = ({
   name,
   baseUrl,
+  allowPlainHttp = false,
   scope,
   tokens,
   ca,
@@ -116,8 +131,9 @@ export const createDownstreamApi = ({
   sleep = timer,
   random = Math.random,
 }: DownstreamApiOptions): DownstreamApi => {
-  const transport = createTransport({ name, baseUrl, ca, timeoutMs, maxBodyBytes });
   const limits = { maxRetries, retryShare, failuresToOpen, openMs };
+  assertNumbers({ ...limits, timeoutMs, maxBodyBytes, maxConcurrent, maxQueued }, bounds);
+  const transport = createTransport({ name, baseUrl, allowPlainHttp, ca, timeoutMs, maxBodyBytes });
   const send = createResilientSend({ name, transport, ...limits, observer, clock, sleep, random });
   const turns = bulkhead(maxConcurrent, maxQueued);
 
@@ -145,10 +161,9 @@ export const createDownstreamApi = ({
     throw new DownstreamError(kind, parseProblem(name, status, body), { retryAfterSeconds });
   };
 
-  const call = async (request: DownstreamRequest, note: CallNote): Promise<DownstreamResponse> => {
-    const headers = Object.fromEntries(
-      Object.entries(request.headers ?? {}).filter(([key]) => contextHeaders.has(key.toLowerCase())),
-    );
+  const call = async (request: PreparedRequest, note: CallNote): Promise<DownstreamResponse> => {
+    request.signal?.throwIfAborted();
+    const headers = contextHeadersOf(request.headers);
     const token = await tokens.getToken({ scope, headers });
     let response = await send(request, token.accessToken, note);
     if (response.statusCode === 401) {
@@ -164,13 +179,12 @@ export const createDownstreamApi = ({
 
   return {
     async request(request) {
-      const { method = 'GET', headers = {} } = request;
-      assertNoReservedHeader(headers);
-      transport.resolve(request);
+      const prepared = transport.prepare(request);
+      const { method } = prepared;
       const note: CallNote = { attempts: 0, status: undefined };
       const startMs = performance.now();
       try {
-        return await turns.execute(() => call(request, note));
+        return await turns.execute(() => call(prepared, note));
       } catch (error) {
         if (!(error instanceof BulkheadRejectedError)) throw error;
         const options = { retryAfterSeconds: 1, logFields: { queue: 'full' } };

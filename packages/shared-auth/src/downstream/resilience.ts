@@ -2,9 +2,8 @@ import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleWhen } fr
 import type { AuthObserver } from '../observer.ts';
 import { parseRetryAfter } from '../retry-after.ts';
 import { DownstreamError } from './downstream-error.ts';
-import type { DownstreamRequest } from './downstream-api.ts';
 import { createRetryBudget } from './retry-budget.ts';
-import { isGivenUp, type HttpResponse, type Transport } from './transport.ts';
+import type { HttpResponse, PreparedRequest, Transport } from './transport.ts';
 
 export interface ResilienceOptions {
   /** How errors and metrics call the API. */
@@ -24,7 +23,7 @@ export interface ResilienceOptions {
 
 /** Sends with retries, as far as the method, the budget and the circuit allow. Counts attempts in `note`. */
 export type ResilientSend = (
-  request: DownstreamRequest,
+  request: PreparedRequest,
   accessToken: string,
   note: { attempts: number },
 ) => Promise<HttpResponse>;
@@ -38,12 +37,8 @@ const maxDelayMs = 2000;
 /** Retries that may be made at a stretch. */
 const budgetCapacity = 10;
 
-/** No whole answer: the server's fault, unless it sent too much or the caller gave up. */
+/** No answer, or none in time: the server's fault, and worth another attempt. What a caller did wrong is neither. */
 const isServerFault = (error: unknown): boolean =>
-  !isGivenUp(error) && !(error instanceof DownstreamError && error.code === 'downstream_failed');
-
-/** Only what did not arrive, or not in time, is worth another attempt. */
-const isRetriable = (error: unknown): boolean =>
   error instanceof DownstreamError &&
   (error.code === 'downstream_unreachable' || error.code === 'downstream_timeout');
 
@@ -67,7 +62,7 @@ export const createResilientSend = ({
   circuit.onBreak(() => observer.circuitChanged?.({ api: name, isOpen: true }));
   circuit.onReset(() => observer.circuitChanged?.({ api: name, isOpen: false }));
 
-  const throughCircuit = async (request: DownstreamRequest, accessToken: string): Promise<HttpResponse> => {
+  const throughCircuit = async (request: PreparedRequest, accessToken: string): Promise<HttpResponse> => {
     try {
       return await circuit.execute(() => transport.send(request, accessToken));
     } catch (error) {
@@ -95,7 +90,7 @@ export const createResilientSend = ({
   };
 
   return async (request, accessToken, note) => {
-    const { method = 'GET' } = request;
+    const { method, signal } = request;
     budget.deposit();
     for (let attempt = 1; ; attempt += 1) {
       note.attempts += 1;
@@ -107,7 +102,7 @@ export const createResilientSend = ({
         retryAfter = response.headers['retry-after'];
         conclude = () => response;
       } catch (error) {
-        if (!isRetriable(error)) throw error;
+        if (signal?.aborted === true || !isServerFault(error)) throw error;
         conclude = () => {
           throw error;
         };
@@ -115,6 +110,7 @@ export const createResilientSend = ({
       const delayMs = delayAfter(attempt, method, retryAfter);
       if (delayMs === undefined) return conclude();
       await sleep(delayMs);
+      signal?.throwIfAborted();
     }
   };
 };

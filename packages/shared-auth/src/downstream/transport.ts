@@ -1,12 +1,16 @@
-import got, { AbortError, RequestError, TimeoutError, type Response } from 'got';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import got, { RequestError, TimeoutError, type Response } from 'got';
 import { createHttpsAgent } from '../https-agent.ts';
+import { parseBaseUrl, resolveBelow } from './base-address.ts';
 import { DownstreamError } from './downstream-error.ts';
 import type { DownstreamRequest } from './downstream-api.ts';
+import { assertNoReservedHeader } from './reserved-headers.ts';
 
 export interface TransportOptions {
   /** How errors call the API. */
   name: string;
   baseUrl: URL | string;
+  allowPlainHttp: boolean;
   /** PEM certificates to trust in addition to those that Node trusts by default. */
   ca: string | undefined;
   /** Bound on one exchange, in milliseconds. */
@@ -17,25 +21,48 @@ export interface TransportOptions {
 
 export type HttpResponse = Response<string>;
 
+/** A request that can be sent: whatever is wrong with it has been found. */
+export interface PreparedRequest {
+  readonly method: NonNullable<DownstreamRequest['method']>;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** One exchange with the API, whatever its status. */
 export interface Transport {
-  /** @throws TypeError for a path that leaves the base address */
-  resolve(request: Pick<DownstreamRequest, 'path' | 'query'>): URL;
-  /** @throws {@link DownstreamError} without a whole answer; AbortError of got when it was given up */
-  send(request: DownstreamRequest, accessToken: string): Promise<HttpResponse>;
+  /** @throws TypeError for a request that cannot be sent */
+  prepare(request: DownstreamRequest): PreparedRequest;
+  /** @throws {@link DownstreamError} without a whole answer; the reason of the request's signal when it was given up */
+  send(request: PreparedRequest, accessToken: string): Promise<HttpResponse>;
   close(): void;
 }
 
-export const isGivenUp = (error: unknown): boolean => error instanceof AbortError;
+/** JSON.stringify gives no text for a function, and throws for a BigInt or a circle. */
+const toBody = (json: unknown): string => {
+  const body = JSON.stringify(json) as string | undefined;
+  if (body === undefined) throw new TypeError('json cannot be written as JSON');
+  return body;
+};
+
+/** Without got's error, on whose request the token hangs. */
+const toDownstreamError = (error: unknown, name: string): unknown => {
+  if (!(error instanceof RequestError)) return error;
+  const kind = error instanceof TimeoutError ? 'downstream_timeout' : 'downstream_unreachable';
+  const logFields = { reason: error.message, 'error.code': error.code };
+  return new DownstreamError(kind, { service: name }, { logFields });
+};
 
 export const createTransport = ({
   name,
   baseUrl,
+  allowPlainHttp,
   ca,
   timeoutMs,
   maxBodyBytes,
 }: TransportOptions): Transport => {
-  const base = new URL(new URL(baseUrl).href.replace(/\/?$/, '/'));
+  const base = parseBaseUrl(baseUrl, allowPlainHttp);
   const agent = createHttpsAgent(ca);
   const http = got.extend({
     agent: { https: agent },
@@ -46,44 +73,43 @@ export const createTransport = ({
     followRedirect: false,
   });
 
-  const resolve = ({ path, query = {} }: Pick<DownstreamRequest, 'path' | 'query'>): URL => {
-    const url = new URL(path.replace(/^\/+/, ''), base);
-    if (url.origin !== base.origin || !url.pathname.startsWith(base.pathname)) {
-      throw new TypeError(`the path ${path} leaves the base address`);
-    }
-    for (const [key, value] of Object.entries(query)) url.searchParams.append(key, value);
-    return url;
-  };
-
-  /** Without got's error, on whose request the token hangs. */
-  const toDownstreamError = (error: unknown): unknown => {
-    if (!(error instanceof RequestError) || isGivenUp(error)) return error;
-    const kind = error instanceof TimeoutError ? 'downstream_timeout' : 'downstream_unreachable';
-    const logFields = { reason: error.message, 'error.code': error.code };
-    return new DownstreamError(kind, { service: name }, { logFields });
-  };
-
   return {
-    resolve,
-    async send(request, accessToken) {
-      const { method = 'GET', headers, json, signal } = request;
+    prepare({ method = 'GET', headers = {}, json, signal, ...address }) {
+      assertNoReservedHeader(headers);
+      for (const [key, value] of Object.entries(headers)) {
+        validateHeaderName(key);
+        validateHeaderValue(key, value);
+      }
+      if (json !== undefined && (method === 'GET' || method === 'HEAD')) {
+        throw new TypeError(`${method} has no body`);
+      }
+      return {
+        method,
+        url: resolveBelow(base, address),
+        headers: {
+          accept: 'application/json',
+          ...headers,
+          ...(json !== undefined && { 'content-type': 'application/json' }),
+        },
+        body: json === undefined ? undefined : toBody(json),
+        signal,
+      };
+    },
+    async send({ method, url, headers, body, signal }, accessToken) {
+      signal?.throwIfAborted();
       const tooLarge = new AbortController();
       try {
-        return await http(resolve(request), {
+        return await http(url, {
           method,
-          headers: {
-            accept: 'application/json',
-            ...headers,
-            ...(json !== undefined && { 'content-type': 'application/json' }),
-            authorization: `Bearer ${accessToken}`,
-          },
-          ...(json !== undefined && { body: JSON.stringify(json) }),
+          headers: { ...headers, authorization: `Bearer ${accessToken}` },
+          ...(body !== undefined && { body }),
           signal: signal ? AbortSignal.any([signal, tooLarge.signal]) : tooLarge.signal,
         }).on('downloadProgress', ({ transferred }) => {
           if (transferred > maxBodyBytes) tooLarge.abort();
         });
       } catch (error) {
-        if (!tooLarge.signal.aborted) throw toDownstreamError(error);
+        signal?.throwIfAborted();
+        if (!tooLarge.signal.aborted) throw toDownstreamError(error, name);
         const logFields = { reason: `the answer is larger than ${maxBodyBytes} bytes` };
         throw new DownstreamError('downstream_failed', { service: name }, { logFields });
       }
