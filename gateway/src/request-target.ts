@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { ProblemError } from '@countersign/service-kit';
 
 /** Where a request wants to go. Matching and forwarding both use `path` as it came: there is no second reading. */
@@ -77,7 +78,16 @@ const proxyMethods: ReadonlySet<string> = new Set([
   'TRACK', // the same, elsewhere
 ]);
 
-/** @throws {ProblemError} 501 */
-export const assertMethod = (method: string): void => {
+/**
+ * Node takes any version in a request line, and answers as if it were 1.1.
+ *
+ * @throws {ProblemError} 501 for a method that is not for resources, 505 for a version that is not spoken.
+ */
+export const assertSpoken = (request: IncomingMessage): void => {
+  const { method = '', httpVersion } = request;
+  const isHttp2 = 'stream' in request;
+  if (!isHttp2 && httpVersion !== '1.1' && httpVersion !== '1.0') {
+    throw refusal('Only HTTP/1.1 and 1.0 are spoken here.', 505, 'http_version_not_supported');
+  }
   if (proxyMethods.has(method)) throw refusal(`${method} is not served here.`, 501, 'not_implemented');
 };

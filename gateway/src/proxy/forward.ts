@@ -4,7 +4,7 @@ import type { Principal, TokenVerifier } from '@countersign/shared-auth';
 import type { Context, Middleware, ParameterizedContext } from 'koa';
 import { type Client, readClient, type TrustedProxies } from '../headers/client-address.ts';
 import { type SortedRequestHeaders, sortRequestHeaders } from '../headers/forwarded-headers.ts';
-import { assertMethod, readHost, readTarget, type RequestTarget } from '../request-target.ts';
+import { assertSpoken, readHost, readTarget, type RequestTarget } from '../request-target.ts';
 import type { Route } from '../routes/route-schema.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
@@ -29,7 +29,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): M
   async function forward(ctx, next) {
     const { req: request, res: response, state } = ctx;
     const active = table();
-    assertMethod(request.method as string);
+    assertSpoken(request);
     const target = readTarget(request.url as string);
     const host = readHost(request.rawHeaders);
     const prepared = active.match(target.path);
