@@ -162,7 +162,11 @@ describe('pipelining', () => {
       3,
     );
     expect(statuses(answer)).toEqual(['200', '200', '200']);
-    expect(requests.map((request) => request.split(' ')[1]).toSorted()).toEqual(['/a/1', '/a/2', '/a/3']);
+    expect(requests.map((request) => request.split(' ')[1] ?? '').toSorted()).toEqual([
+      '/a/1',
+      '/a/2',
+      '/a/3',
+    ]);
   });
 
   test('a refusal does not take the next request with it', async () => {
@@ -189,7 +193,7 @@ describe('what the upstream gets', () => {
     const names = head
       .split('\r\n')
       .slice(1)
-      .map((line) => line.split(':')[0]?.toLowerCase())
+      .map((line) => (line.split(':')[0] as string).toLowerCase())
       .toSorted();
     expect(names).toEqual([
       'content-length',

@@ -33,6 +33,14 @@ export const takeBody = (
   const length = announced === undefined ? undefined : Number(announced);
   if (chunked === undefined && (length === undefined || length === 0))
     return { body: null, contentLength: 0 };
+  // Node reads any other coding as one without an end; an upstream may know it.
+  if (chunked !== undefined && chunked.toLowerCase() !== 'chunked') {
+    throw new ProblemError('The only transfer coding that is taken is chunked.', {
+      status: 501,
+      code: 'not_implemented',
+      headers: { Connection: 'close' },
+    });
+  }
   if (request.method === 'GET' || request.method === 'HEAD') {
     throw new ProblemError(`A ${request.method} request has no body.`, {
       status: 400,
