@@ -32,6 +32,12 @@ export const configSchema = z.object({
   MANAGED_IDENTITY_PORT: portSetting.optional(),
   /** What `X-IDENTITY-HEADER` has to be. Default: random. */
   MANAGED_IDENTITY_HEADER: z.string().optional(),
+  /** Further names, separated by commas, by which the admin port and managed identity may be called. */
+  ALLOWED_HOSTS: z
+    .string()
+    .regex(/^[\w.:-]+(\s*,\s*[\w.:-]+)*$/, 'must be host names without ports, separated by commas')
+    .transform((hosts) => hosts.split(/\s*,\s*/))
+    .optional(),
   /** PEM certificates to trust when the keys of other issuers are fetched. */
   FEDERATION_CA_FILE: fileTextSetting.optional(),
 });
@@ -45,6 +51,7 @@ export const optionsOf = (config: z.output<typeof configSchema>): LocalEntraOpti
   caFile: config.CA_FILE,
   secretsFolder: config.SECRETS_FOLDER,
   stateFile: config.STATE_FILE,
+  allowedHosts: config.ALLOWED_HOSTS,
   federationCa: config.FEDERATION_CA_FILE === undefined ? undefined : [config.FEDERATION_CA_FILE],
   admin: config.ADMIN_PORT === undefined ? undefined : { host: config.HOST, port: config.ADMIN_PORT },
   managedIdentity:

@@ -43,6 +43,11 @@ export interface LocalEntraOptions {
   admin?: SidePort | undefined;
   /** Port of the managed identity endpoints. Default: closed. */
   managedIdentity?: (SidePort & { identityHeader?: string | undefined }) | undefined;
+  /**
+   * Further host names by which the ports beside the main one may be called. Loopback, the host that they listen on
+   * and Azure's metadata address always may.
+   */
+  allowedHosts?: readonly string[] | undefined;
   /** Default the system's clock. */
   clock?: Clock | undefined;
   /** Default: nothing is logged. */
@@ -137,11 +142,27 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
   server.on('request', (request, response) => void answer(request, response));
 
   logger.warn('this is local-entra, an emulator for development and tests: it is not Microsoft Entra ID');
+  const hostsOf = (port: SidePort | undefined): string[] => [
+    ...(options.allowedHosts ?? []),
+    ...(port?.host === undefined ? [] : [port.host]),
+  ];
   const admin =
     options.admin &&
-    (await openSidePort('admin', options.admin, createAdminApp(entra, controls, logger).callback(), logger));
+    (await openSidePort(
+      'admin',
+      options.admin,
+      createAdminApp(entra, controls, logger, hostsOf(options.admin)).callback(),
+      logger,
+    ));
   const identityHeader = options.managedIdentity?.identityHeader ?? randomBytes(24).toString('base64url');
-  const identityApp = createManagedIdentityApp({ entra, controls, identityHeader, logger, readiness });
+  const identityApp = createManagedIdentityApp({
+    entra,
+    controls,
+    identityHeader,
+    allowedHosts: hostsOf(options.managedIdentity),
+    logger,
+    readiness,
+  });
   const managedIdentity =
     options.managedIdentity &&
     (await openSidePort('managed identity', options.managedIdentity, identityApp.callback(), logger));

@@ -27,7 +27,7 @@ export const pageRoutes = (entra: EntraContext, controls: Controls): Router<Serv
 /** The addresses of Microsoft Graph. */
 export const graphRoutes = (entra: EntraContext): Router<ServiceState> => {
   const router = new Router<ServiceState>();
-  router.all(['/v1.0/{*path}', '/beta/{*path}'], ...graph(entra));
+  router.all(['/v1.0', '/v1.0/{*path}', '/beta', '/beta/{*path}'], ...graph(entra));
   return router;
 };
 

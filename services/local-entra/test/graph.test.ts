@@ -38,13 +38,20 @@ beforeAll(async () => {
           { ...seedApplication('owner', ['Application.ReadWrite.OwnedBy']), appId: role(2) },
           { ...seedApplication('reader', ['Application.Read.All']), appId: role(3) },
           { ...seedApplication('nobody', []), appId: role(4) },
+          {
+            ...seedApplication('granter', [
+              'Application.ReadWrite.OwnedBy',
+              'AppRoleAssignment.ReadWrite.All',
+            ]),
+            appId: role(5),
+          },
         ],
       },
     ],
   };
   entra = await startLocalEntra({ seed });
   tokens = {};
-  for (const [index, name] of ['admin', 'owner', 'reader', 'nobody'].entries()) {
+  for (const [index, name] of ['admin', 'owner', 'reader', 'nobody', 'granter'].entries()) {
     const scope = index % 2 === 0 ? 'https://graph.microsoft.com/.default' : `${entra.origin}/.default`;
     const { body } = await tokenOf(role(index + 1), entra.secrets[name] ?? '', scope);
     tokens[name] = String(body['access_token']);
@@ -204,6 +211,75 @@ describe('an application', () => {
     expect((await call('PATCH', `applications/${id}`, { appRoles: [one, one] })).status).toBe(400);
   });
 
+  test('keeps the value of a role until it is disabled', async () => {
+    const one = {
+      id: role(7),
+      value: 'one',
+      displayName: 'One',
+      description: 'One',
+      allowedMemberTypes: ['Application'],
+    };
+    const set = (change: object) =>
+      call('PATCH', `applications/${id}`, { appRoles: [{ ...one, ...change }] });
+    expect((await set({ isEnabled: true })).status).toBe(204);
+    expect(errorOf(await set({ value: 'two' })).message).toMatch(/cannot be updated/);
+    expect((await set({ displayName: 'Other' })).status).toBe(204);
+    await set({ isEnabled: false });
+    expect((await set({ value: 'two', isEnabled: false })).status).toBe(204);
+  });
+
+  test('has no App ID URI twice', async () => {
+    const identifierUris = [`api://graph.test/${id}`, `api://graph.test/${id}`];
+    expect((await call('PATCH', `applications/${id}`, { identifierUris })).status).toBe(400);
+  });
+
+  test.each([
+    [{ api: { nonsense: 1 } }, 'api.nonsense'],
+    [{ optionalClaims: { nonsense: [] } }, 'optionalClaims.nonsense'],
+    [{ optionalClaims: { accessToken: [{ name: 'idtyp', nonsense: 1 }] } }, 'accessToken.0.nonsense'],
+    [{ keyCredentials: [{ type: 'AsymmetricX509Cert', usage: 'Verify', nonsense: 1 }] }, 'nonsense'],
+    [{ requiredResourceAccess: [{ resourceAppId: role(1), resourceAccess: [], x: 1 }] }, '0.x'],
+  ])('refuses %j', async (body, name) => {
+    const answer = await call('PATCH', `applications/${id}`, body);
+    expect(answer.status).toBe(400);
+    expect(errorOf(answer).message).toContain(`${name}'`);
+  });
+
+  test('keeps delegated permissions and the claims of other tokens', async () => {
+    const scope = { id: role(6), value: 'read', type: 'User', isEnabled: true };
+    const api = { oauth2PermissionScopes: [scope], acceptMappedClaims: true };
+    const optionalClaims = {
+      accessToken: [{ name: 'idtyp', essential: true }],
+      idToken: [{ name: 'email', essential: false }],
+      saml2Token: [],
+    };
+    expect((await call('PATCH', `applications/${id}`, { api, optionalClaims })).status).toBe(204);
+    await call('PATCH', `applications/${id}`, { api: { requestedAccessTokenVersion: 2 } });
+    expect((await call('GET', `applications/${id}`)).body).toMatchObject({
+      api: { ...api, requestedAccessTokenVersion: 2 },
+      optionalClaims,
+    });
+    const { body } = await call('GET', `applications/${id}?$select=api,optionalClaims,appRoles`);
+    const { '@odata.context': _, ...same } = body;
+    expect((await call('PATCH', `applications/${id}`, same)).status).toBe(204);
+  });
+
+  test('takes a certificate for a part of its time, and for no longer', async () => {
+    const { certificate } = await makeCertificate();
+    const key = certificate.replaceAll(/-----[^-]+-----|\s/g, '');
+    const credential = { type: 'AsymmetricX509Cert', usage: 'Verify', key };
+    const day = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
+    const put = (times: object) =>
+      call('PATCH', `applications/${id}`, { keyCredentials: [{ ...credential, ...times }] });
+    const times = { startDateTime: day(1), endDateTime: day(2) };
+    expect((await put(times)).status).toBe(204);
+    const shown = (await call('GET', `applications/${id}`)).body['keyCredentials'];
+    expect(shown).toMatchObject([times]);
+    expect((await put({ endDateTime: day(36_500) })).status).toBe(400);
+    expect((await put({ startDateTime: day(-36_500) })).status).toBe(400);
+    expect((await put({ startDateTime: day(2), endDateTime: day(1) })).status).toBe(400);
+  });
+
   test('takes certificates, and shows them where they are asked for', async () => {
     const { certificate } = await makeCertificate();
     const key = certificate.replaceAll(/-----[^-]+-----|\s/g, '');
@@ -272,6 +348,12 @@ describe('a list', () => {
     expect(second.body).not.toHaveProperty('@odata.nextLink');
   });
 
+  test('takes options in any case, and without the dollar', async () => {
+    const { body } = await call('GET', `servicePrincipals?FILTER=appId%20eq%20'${role(1)}'&$Select=appId`);
+    expect(body['value']).toEqual([{ appId: role(1) }]);
+    expect((await call('GET', 'applications?top=1')).body['value']).toHaveLength(1);
+  });
+
   test('finds one by appId', async () => {
     const { body } = await call('GET', `servicePrincipals?$filter=appId%20eq%20'${role(1)}'`);
     expect(body['value']).toMatchObject([{ displayName: 'admin' }]);
@@ -282,6 +364,18 @@ describe('a list', () => {
     ['applications?$top=0', 400],
     ['applications?$skiptoken=%00', 400],
     ['applications?$expand=owners', 501],
+    ['applications?EXPAND=owners', 501],
+    ['applications?top=0', 400],
+    ['applications?$top=1&TOP=1', 400],
+    ["applications?$filter=nonsense%20eq%20'x'", 400],
+    ["applications?$filter=constructor%20eq%20'x'", 400],
+    ["applications?$filter=api/nonsense%20eq%20'x'", 400],
+    ["applications?$filter=startswith(toString,'x')", 400],
+    ["applications?$filter=nonsense/any(x:x%20eq%20'y')", 400],
+    ["servicePrincipals?$filter=identifierUris/any(x:x%20eq%20'y')", 400],
+    ['applications?$select=id,nonsense', 400],
+    ['applications?$select=__proto__', 400],
+    [`applications(appId='${role(1)}')?$select=constructor`, 400],
   ])('refuses %s', async (path, status) => {
     expect((await call('GET', path)).status).toBe(status);
   });
@@ -310,6 +404,7 @@ describe('Graph refuses', () => {
     ['owner', 'PATCH', `applications(appId='${role(1)}')`, { displayName: 'x' }],
     ['owner', 'POST', `applications(appId='${role(1)}')/addPassword`, {}],
     ['owner', 'POST', `servicePrincipals(appId='${role(1)}')/appRoleAssignedTo`, {}],
+    ['granter', 'POST', `servicePrincipals(appId='${role(1)}')/appRoleAssignedTo`, {}],
   ])('%s: %s %s', async (as, method, path, body) => {
     const answer = await call(method, path, body, { as });
     expect(answer.status).toBe(403);
@@ -330,6 +425,53 @@ describe('Graph refuses', () => {
     expect(errorOf(orphan).details).toMatchObject([{ code: 'NoBackingApplicationObject' }]);
     expect((await call('POST', 'servicePrincipals', { appId: role(1) })).status).toBe(409);
   });
+
+  test('a role for users only, where an application should have it', async () => {
+    const appRoles = [
+      { id: role(8), value: 'u', displayName: 'U', description: 'U', allowedMemberTypes: ['User'] },
+    ];
+    const api = await call('POST', 'applications', { displayName: 'For users', appRoles });
+    const resource = await call('POST', 'servicePrincipals', { appId: api.body['appId'] });
+    const client = await call('GET', `servicePrincipals(appId='${role(4)}')`);
+    const refused = await call('POST', `servicePrincipals/${String(resource.body['id'])}/appRoleAssignedTo`, {
+      principalId: client.body['id'],
+      resourceId: resource.body['id'],
+      appRoleId: role(8),
+    });
+    expect(refused.status).toBe(400);
+    expect(errorOf(refused).message).toMatch(/^Permission being assigned was not found on application/);
+  });
+
+  test('a forged token that has no end, or another issuer', async () => {
+    const statusWith = async (claims: Record<string, unknown>): Promise<number> => {
+      tokens['forged'] = await entra.forge({ client: role(1), roles: ['Application.ReadWrite.All'], claims });
+      return (await call('GET', 'applications', undefined, { as: 'forged' })).status;
+    };
+    expect(await statusWith({})).toBe(200);
+    for (const claims of [
+      { exp: null },
+      { exp: '9999999999' },
+      { nbf: 'x' },
+      { iss: 'https://login.example/' },
+    ]) {
+      expect(await statusWith(claims)).toBe(401);
+    }
+  });
+
+  test('to delete Graph itself', async () => {
+    const answer = await call('DELETE', "servicePrincipals(appId='00000003-0000-0000-c000-000000000000')");
+    expect(answer.status).toBe(400);
+  });
+
+  test.each(['/v1.0', '/v1.0/', '/beta', '/beta/applications'])(
+    '%s, which it does not serve',
+    async (path) => {
+      const headers = { authorization: `Bearer ${tokens['admin']}` };
+      const answer = await send(entra, path, { headers });
+      expect(answer.status).toBe(501);
+      expect(errorOf(answer).code).toBe('NotImplemented');
+    },
+  );
 
   test('what it does not support, and says what it does', async () => {
     const answer = await call('GET', 'users');

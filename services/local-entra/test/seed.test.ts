@@ -37,6 +37,46 @@ describe('a seed that cannot be used is refused with line, field and reason:', (
       /line 7: .*grantedRoles\[0\]\.role names no app role of a: "c"/,
     ],
     [
+      'a role for users only in a grant',
+      `${head}      - name: a\n        appRoles: [{ value: c, allowedMemberTypes: [User] }]\n        grantedRoles:\n          - { resource: a, role: c }`,
+      /line 8: .*grantedRoles\[0\]\.role names a role of a that is for users only: "c"/,
+    ],
+    [
+      'the same grant twice',
+      `${head}      - name: a\n        appRoles: [{ value: c }]\n        grantedRoles:\n          - { resource: a, role: c }\n          - { resource: a, role: c }`,
+      /line 9: .*grantedRoles\[1\] repeats the grant of "c" on a/,
+    ],
+    [
+      'the client id of Graph',
+      `${head}      - name: a\n        appId: 00000003-0000-0000-c000-000000000000`,
+      /line 6: .*appId must not be the client id of Microsoft Graph/,
+    ],
+    [
+      'the App ID URI of Graph',
+      `${head}      - name: a\n        identifierUris: ['https://graph.microsoft.com']`,
+      /line 6: .*identifierUris\[0\] must not be that of Microsoft Graph/,
+    ],
+    [
+      'an App ID URI that is no URI',
+      `${head}      - name: a\n        identifierUris: [nonsense]`,
+      /line 6: .*identifierUris\[0\] must be a URI/,
+    ],
+    [
+      'two federated credentials for one subject',
+      `${head}      - name: a\n        federatedCredentials:\n          - { name: x, issuer: i, subject: s }\n          - { name: y, issuer: i, subject: s }`,
+      /line 8: .*federatedCredentials\[1\] repeats issuer and subject/,
+    ],
+    [
+      'a secret that ends before it starts',
+      `${head}      - name: a\n        secrets:\n          - value: v\n            startDateTime: 2030-01-01T00:00:00Z\n            endDateTime: 2029-01-01T00:00:00Z`,
+      /line 9: .*secrets\[0\]\.endDateTime must be later than startDateTime/,
+    ],
+    [
+      'a renewal after the end of the token',
+      `${head}      - name: a\n        tokenLifetimeSeconds: 60\n        refreshInSeconds: 61`,
+      /line 7: .*refreshInSeconds must be at most the life of a token, 60 seconds/,
+    ],
+    [
       'a broken certificate',
       `${head}      - name: a\n        certificates:\n          - pem: nonsense`,
       /line 7: .*certificates\[0\]\.pem must be a certificate in PEM/,

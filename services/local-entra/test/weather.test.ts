@@ -224,3 +224,53 @@ describe('the admin port', () => {
     expect((await admin('POST', '/keys/rotate', {}, { [name]: value })).status).toBe(403);
   });
 });
+
+describe('a refusal names', () => {
+  test('the client id and the API that were asked for, known or not', async () => {
+    const nowhere = 'deadbeef-0000-4000-8000-00000000dead';
+    await ask(nowhere);
+    expect(entra.requests.refusals()[0]).toMatchObject({
+      client: nowhere,
+      explanation: expect.stringContaining(nowhere),
+    });
+    await ask(api2, entra.secrets['api2'], 'api://nothing-here/.default');
+    expect(entra.requests.refusals()[0]).toMatchObject({
+      client: 'caller-api',
+      resource: 'api://nothing-here',
+      explanation: expect.stringContaining('asked for api://nothing-here: refused'),
+    });
+    await ask('x'.repeat(5000));
+    expect(entra.requests.refusals()[0]?.client).toHaveLength(200);
+  });
+
+  test('why a granted role is not in the token', async () => {
+    const graphToken = await ask(
+      provisioner,
+      entra.secrets['provisioner'],
+      'https://graph.microsoft.com/.default',
+    );
+    const graph = (method: string, path: string, body?: object) =>
+      send(
+        entra,
+        `/v1.0/${path}`,
+        { method, headers: { authorization: `Bearer ${String(graphToken.body['access_token'])}` } },
+        body && JSON.stringify(body),
+      );
+    const stranger = await graph('GET', `servicePrincipals(appId='${api3}')`);
+    const api = await graph('GET', `servicePrincipals(appId='${api1}')`);
+    const roles = api.body['appRoles'] as { id: string; value: string }[];
+    const role = roles.find(({ value }) => value === 'access_as_application_API1');
+    entra.delayPropagation({ roles: 30 });
+    await graph('POST', `servicePrincipals/${String(api.body['id'])}/appRoleAssignedTo`, {
+      principalId: stranger.body['id'],
+      resourceId: api.body['id'],
+      appRoleId: role?.id,
+    });
+    await ask(api3, entra.secrets['api3']);
+    expect(entra.requests.refusals()[0]?.explanation).toContain(
+      'token issued without roles, because the role access_as_application_API1 is granted, and the token endpoint has not heard of it yet',
+    );
+    const page = await getJson(entra, '/');
+    expect(page.body['text']).toContain('access_as_application_API1 (not known yet)');
+  });
+});

@@ -64,14 +64,30 @@ export const createCertificateAssertions = (): ((
     return publicKey;
   };
 
+  /** False for a key that cannot be read, too. */
+  const isSignedBy = (
+    credential: KeyCredential,
+    padding: object,
+    signingInput: Buffer,
+    signature: Buffer,
+  ): boolean => {
+    try {
+      const key = publicKeyOf(credential);
+      return (
+        key.asymmetricKeyType === 'rsa' && verify('sha256', signingInput, { key, ...padding }, signature)
+      );
+    } catch {
+      return false;
+    }
+  };
+
   return function checkCertificateAssertion(assertion, check) {
     const { header, claims, signingInput, signature } = assertion;
     const padding = paddings.get(header['alg']);
     if (!padding) throw new StsError('malformedAssertion', {}, 'the algorithm is not taken');
-    const key = publicKeyOf(findKey(assertion, check));
-    if (key.asymmetricKeyType !== 'rsa' || !verify('sha256', signingInput, { key, ...padding }, signature)) {
+    const credential = findKey(assertion, check);
+    if (!isSignedBy(credential, padding, signingInput, signature))
       throw new StsError('assertionBadSignature');
-    }
     checkAssertionTimes(assertion, check.nowMs);
     const { appId } = check.application;
     if (claims['iss'] !== appId || claims['sub'] !== appId) throw new StsError('assertionOfAnotherClient');

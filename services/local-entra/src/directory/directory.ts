@@ -69,7 +69,7 @@ export const createDirectory = (): Directory => {
     for (const { principalsByAppId, principalsByUri } of indexes.values()) {
       const principal = principalsByAppId.get(application.appId);
       if (!principal) continue;
-      for (const uri of application.identifierUris) principalsByUri.set(uri, principal);
+      for (const uri of application.identifierUris) learnUri(principalsByUri, uri, principal);
     }
   };
 
@@ -131,7 +131,7 @@ export const createDirectory = (): Directory => {
       if (principal.servicePrincipalType === 'ManagedIdentity') index.managedIdentities.push(principal);
       index.principalsByAppId.set(principal.appId, principal);
       for (const uri of applicationsByAppId.get(principal.appId)?.identifierUris ?? []) {
-        index.principalsByUri.set(uri, principal);
+        learnUri(index.principalsByUri, uri, principal);
       }
     },
     removeServicePrincipal: (principal) => {
@@ -140,7 +140,7 @@ export const createDirectory = (): Directory => {
       index.managedIdentities = index.managedIdentities.filter((other) => other !== principal);
       index.principalsByAppId.delete(principal.appId);
       for (const uri of applicationsByAppId.get(principal.appId)?.identifierUris ?? []) {
-        index.principalsByUri.delete(uri);
+        if (index.principalsByUri.get(uri) === principal) index.principalsByUri.delete(uri);
       }
       for (const assignment of [
         ...(assignmentsByPrincipal.get(principal.id) ?? []),
@@ -158,6 +158,15 @@ export const createDirectory = (): Directory => {
     },
     removeAssignment,
   };
+};
+
+/** Who has a URI keeps it: tokens are asked for by it. */
+const learnUri = (
+  principals: Map<string, ServicePrincipal>,
+  uri: string,
+  principal: ServicePrincipal,
+): void => {
+  if ((principals.get(uri)?.appId ?? principal.appId) === principal.appId) principals.set(uri, principal);
 };
 
 const putIn = <Item>(lists: Map<string, Item[]>, key: string, item: Item): void => {

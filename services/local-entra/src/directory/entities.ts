@@ -27,6 +27,8 @@ export interface KeyCredential {
   displayName: string | null;
   /** The certificate's DER in base64. */
   key: string;
+  /** What Graph was told to show instead of the thumbprint. */
+  customKeyIdentifier?: string | undefined;
   /** base64url of the certificate's SHA-1. */
   thumbprint: string;
   /** base64url of the certificate's SHA-256. */
@@ -61,6 +63,9 @@ export interface AppRole {
 export interface OptionalClaim {
   name: string;
   additionalProperties: string[];
+  /** Has no effect, here as there. */
+  essential?: boolean | undefined;
+  source?: string | null | undefined;
 }
 
 /** What an API's registration says it would like to call. Grants nothing. */

@@ -26,7 +26,14 @@ const application = z.object({
       allowedMemberTypes: strings,
     }),
   ),
-  accessTokenClaims: z.array(z.object({ name: z.string(), additionalProperties: strings })),
+  accessTokenClaims: z.array(
+    z.object({
+      name: z.string(),
+      additionalProperties: strings,
+      essential: z.boolean().optional(),
+      source: z.string().nullish(),
+    }),
+  ),
   requiredResourceAccess: z.array(
     z.object({
       resourceAppId: z.string(),
@@ -49,6 +56,7 @@ const application = z.object({
       keyId: z.string(),
       displayName: z.string().nullable(),
       key: z.string(),
+      customKeyIdentifier: z.string().optional(),
       thumbprint: z.string(),
       thumbprintSha256: z.string(),
       startMs: z.number(),

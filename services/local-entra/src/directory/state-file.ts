@@ -26,6 +26,13 @@ export const readStateFile = async (path: string): Promise<Snapshot | undefined>
   ]);
 };
 
+/** A state that could not be read again is not written: the one before it stays. */
+const keep = async (path: string, snapshot: Snapshot): Promise<void> => {
+  const [issue] = snapshotSchema.safeParse(snapshot).error?.issues ?? [];
+  if (issue) throw new Error(`the directory cannot be kept: ${issue.path.join('.')}: ${issue.message}`);
+  await writeFileAtomically(path, JSON.stringify(snapshot));
+};
+
 /**
  * Returns a function that writes the directory to a file, whole or not at all. Calls during a write share the next
  * one; each resolves once a state at least as new as at its call is on disk.
@@ -36,7 +43,7 @@ export const createStateSaver = (path: string, directory: Directory): (() => Pro
 
   const write = (): Promise<void> => {
     waiting = undefined;
-    running = writeFileAtomically(path, JSON.stringify(takeSnapshot(directory))).finally(() => {
+    running = keep(path, takeSnapshot(directory)).finally(() => {
       running = undefined;
     });
     return running;

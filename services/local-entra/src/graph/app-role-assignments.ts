@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { EntraContext } from '../entra-context.ts';
 import type { AppRoleAssignment, ServicePrincipal } from '../directory/entities.ts';
+import { isForApplications } from '../directory/grants.ts';
 import { assignmentBody } from './application-body.ts';
 import { badRequest, notFound } from './graph-error.ts';
 import { keyAt, type GraphAnswer, type GraphRequest } from './graph-request.ts';
+import { assignmentProperties } from './graph-properties.ts';
 import { parseBody } from './parse-body.ts';
 import { requireAssign, requireRead } from './permissions.ts';
 import { listPage, select, type GraphObject } from './query-options.ts';
@@ -59,7 +61,7 @@ export const listAssignments = (end: AssignmentEnd): AssignmentOperation =>
       status: 200,
       body: {
         '@odata.context': context(request, principal, end),
-        ...listPage(objects, request.query, request.url),
+        ...listPage(objects, request, assignmentProperties),
       },
     };
   };
@@ -68,7 +70,7 @@ export const getAssignment = (end: AssignmentEnd): AssignmentOperation =>
   function getAssignment(entra, request) {
     requireRead(request);
     const object = resourceOf(entra, request.tenant.id, find(entra, request, end));
-    return { status: 200, body: { ...select(object, request.query) } };
+    return { status: 200, body: { ...select(object, request.query, assignmentProperties) } };
   };
 
 /** Grants a role: what admin consent does. */
@@ -89,7 +91,8 @@ export const addAssignment = (end: AssignmentEnd): AssignmentOperation =>
     const role = directory
       .applicationByAppId(resource.appId)
       ?.appRoles.find(({ id }) => id === known.appRoleId);
-    if (!role?.isEnabled && known.appRoleId !== defaultAccess) {
+    const canBeGranted = role?.isEnabled === true && isForApplications(role);
+    if (!canBeGranted && known.appRoleId !== defaultAccess) {
       throw badRequest(`Permission being assigned was not found on application '${resource.appId}'.`);
     }
     if (

@@ -6,27 +6,58 @@ const guid = z
   .transform((text) => text.toLowerCase());
 const instant = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T00:00:00Z' });
 
-const appRole = z.object({
+const appRole = z.strictObject({
   id: guid,
   value: z.string().regex(/^\S{1,120}$/, 'must be 1 to 120 characters without spaces'),
   displayName: z.string().min(1).max(100),
   description: z.string().min(1),
   isEnabled: z.boolean().default(true),
   allowedMemberTypes: z.array(z.enum(['Application', 'User'])).min(1),
+  /** Graph shows it; whoever sends back what it read sends it, too. */
+  origin: z.string().nullish(),
 });
 
-const optionalClaim = z.object({
+const optionalClaim = z.strictObject({
   name: z.string().min(1),
+  essential: z.boolean().optional(),
+  source: z.string().nullish(),
   additionalProperties: z.array(z.string()).nullish(),
 });
 
-const keyCredential = z.object({
+const keyCredential = z.strictObject({
   keyId: guid.nullish(),
   type: z.literal('AsymmetricX509Cert'),
   usage: z.literal('Verify'),
   /** base64 of the certificate's DER; null stands for one that is there already. */
   key: z.string().nullish(),
   displayName: z.string().nullish(),
+  /** Within the certificate's own time, which is the default. */
+  startDateTime: instant.nullish(),
+  endDateTime: instant.nullish(),
+  customKeyIdentifier: z.string().max(256).nullish(),
+});
+
+/** A delegated permission. There are no people here: it is kept and shown again. */
+const permissionScope = z.strictObject({
+  id: guid,
+  value: z.string().max(120).nullish(),
+  type: z.enum(['User', 'Admin']).optional(),
+  isEnabled: z.boolean().optional(),
+  adminConsentDisplayName: z.string().nullish(),
+  adminConsentDescription: z.string().nullish(),
+  userConsentDisplayName: z.string().nullish(),
+  userConsentDescription: z.string().nullish(),
+  origin: z.string().nullish(),
+});
+
+const api = z.strictObject({
+  requestedAccessTokenVersion: z.union([z.literal(1), z.literal(2), z.null()]).optional(),
+  acceptMappedClaims: z.boolean().nullish(),
+  knownClientApplications: z.array(guid).optional(),
+  oauth2PermissionScopes: z.array(permissionScope).optional(),
+  preAuthorizedApplications: z
+    .array(z.strictObject({ appId: guid, delegatedPermissionIds: z.array(guid).optional() }))
+    .optional(),
 });
 
 /** What can be set on an application. Nothing has a default: a PATCH changes what it names. */
@@ -50,16 +81,20 @@ export const applicationBody = z.object({
         .refine((uri) => URL.canParse(uri), 'must be URIs'),
     )
     .optional(),
-  api: z
-    .object({ requestedAccessTokenVersion: z.union([z.literal(1), z.literal(2), z.null()]).optional() })
-    .optional(),
+  api: api.optional(),
   appRoles: z.array(appRole).optional(),
-  optionalClaims: z.object({ accessToken: z.array(optionalClaim).nullish() }).nullish(),
+  optionalClaims: z
+    .strictObject({
+      accessToken: z.array(optionalClaim).nullish(),
+      idToken: z.array(optionalClaim).nullish(),
+      saml2Token: z.array(optionalClaim).nullish(),
+    })
+    .nullish(),
   requiredResourceAccess: z
     .array(
-      z.object({
+      z.strictObject({
         resourceAppId: guid,
-        resourceAccess: z.array(z.object({ id: guid, type: z.enum(['Role', 'Scope']) })),
+        resourceAccess: z.array(z.strictObject({ id: guid, type: z.enum(['Role', 'Scope']) })),
       }),
     )
     .optional(),
@@ -97,7 +132,12 @@ export const keptApplicationProperties: ReadonlySet<string> = new Set([
 /** The body of `addPassword`. */
 export const addPasswordBody = z.object({
   passwordCredential: z
-    .object({
+    .strictObject({
+      // Graph's own: nobody can set them.
+      customKeyIdentifier: z.null().optional(),
+      hint: z.null().optional(),
+      keyId: z.null().optional(),
+      secretText: z.null().optional(),
       displayName: z.string().max(256).nullish(),
       startDateTime: instant.nullish(),
       endDateTime: instant.nullish(),
@@ -114,7 +154,10 @@ export const federatedCredentialBody = z.object({
     .string()
     .regex(/^[\w-]{1,120}$/, 'must be 1 to 120 URL-safe characters')
     .optional(),
-  issuer: z.string().min(1).max(600).optional(),
+  issuer: z
+    .url({ protocol: /^https?$/, error: 'must be an http: or https: URL' })
+    .max(600)
+    .optional(),
   subject: z.string().min(1).max(600).optional(),
   audiences: z.array(z.string().min(1).max(600)).length(1, 'must hold exactly one').optional(),
   description: z.string().max(600).nullish(),

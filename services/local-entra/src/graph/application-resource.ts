@@ -20,7 +20,9 @@ export const passwordResource = (credential: PasswordCredential): GraphObject =>
 });
 
 const keyResource = (credential: KeyCredential, withKey: boolean): GraphObject => ({
-  customKeyIdentifier: Buffer.from(credential.thumbprint, 'base64url').toString('hex').toUpperCase(),
+  customKeyIdentifier:
+    credential.customKeyIdentifier ??
+    Buffer.from(credential.thumbprint, 'base64url').toString('hex').toUpperCase(),
   displayName: credential.displayName,
   endDateTime: instant(credential.endMs),
   key: withKey ? credential.key : null,
@@ -38,6 +40,17 @@ export const federatedCredentialResource = (credential: FederatedIdentityCredent
   audiences: credential.audiences,
   description: credential.description,
 });
+
+const optionalClaimsResource = ({ accessTokenClaims, other }: Application): GraphObject | null => {
+  const kept = other['optionalClaims'] as GraphObject | undefined;
+  if (accessTokenClaims.length === 0 && kept === undefined) return null;
+  return {
+    accessToken: accessTokenClaims.map((claim) => ({ essential: false, source: null, ...claim })),
+    idToken: [],
+    saml2Token: [],
+    ...kept,
+  };
+};
 
 /**
  * An application as Graph shows it.
@@ -62,20 +75,10 @@ export const applicationResource = (application: Application, withKeys = false):
     requestedAccessTokenVersion: application.requestedAccessTokenVersion,
     oauth2PermissionScopes: [],
     preAuthorizedApplications: [],
+    ...(application.other['api'] as object | undefined),
   },
   appRoles: application.appRoles.map((role) => ({ ...role, origin: 'Application' })),
-  optionalClaims:
-    application.accessTokenClaims.length === 0
-      ? null
-      : {
-          accessToken: application.accessTokenClaims.map((claim) => ({
-            ...claim,
-            essential: false,
-            source: null,
-          })),
-          idToken: [],
-          saml2Token: [],
-        },
+  optionalClaims: optionalClaimsResource(application),
   requiredResourceAccess: application.requiredResourceAccess,
   passwordCredentials: application.passwordCredentials.map(passwordResource),
   keyCredentials: application.keyCredentials.map((credential) => keyResource(credential, withKeys)),

@@ -7,13 +7,15 @@ import { changeApplication } from './change-application.ts';
 import { findApplication, lookUpApplication } from './find-application.ts';
 import { badRequest, notFound } from './graph-error.ts';
 import { keyAt, type GraphAnswer, type GraphRequest } from './graph-request.ts';
+import { applicationProperties } from './graph-properties.ts';
 import { parseBody } from './parse-body.ts';
 import { requireCreate, requireRead, requireWrite } from './permissions.ts';
-import { listPage, select } from './query-options.ts';
+import { listPage, select, selected } from './query-options.ts';
+import { withPathName } from './with-path-name.ts';
 
 const createApplication = (entra: EntraContext, request: GraphRequest, uniqueName?: string): Application => {
   requireCreate(request);
-  const { known, kept } = parseApplicationBody(request);
+  const { known, kept } = parseApplicationBody(request, uniqueName);
   if (known.displayName === undefined) {
     throw badRequest("A value is required for property 'displayName' of resource 'Application'.");
   }
@@ -44,11 +46,15 @@ const createApplication = (entra: EntraContext, request: GraphRequest, uniqueNam
   return application;
 };
 
-const parseApplicationBody = (request: GraphRequest) => {
+const parseApplicationBody = (request: GraphRequest, uniqueName?: string) => {
   if (Object.hasOwn(Object(request.body) as object, 'passwordCredentials')) {
     throw badRequest('Property passwordCredentials cannot be set: use addPassword and removePassword.');
   }
-  return parseBody(applicationBody, request.body, keptApplicationProperties);
+  return parseBody(
+    applicationBody,
+    withPathName(request.body, 'uniqueName', uniqueName),
+    keptApplicationProperties,
+  );
 };
 
 const created = (request: GraphRequest, application: Application): GraphAnswer => ({
@@ -68,7 +74,7 @@ export const listApplications = (entra: EntraContext, request: GraphRequest): Gr
     status: 200,
     body: {
       '@odata.context': `${request.contextUrl}#applications`,
-      ...listPage(objects, request.query, request.url),
+      ...listPage(objects, request, applicationProperties),
     },
   };
 };
@@ -78,13 +84,13 @@ export const addApplication = (entra: EntraContext, request: GraphRequest): Grap
 
 export const getApplication = (entra: EntraContext, request: GraphRequest): GraphAnswer => {
   requireRead(request);
-  const wantsKeys = String(request.query['$select'] ?? '').includes('keyCredentials');
+  const wantsKeys = selected(request.query, applicationProperties)?.includes('keyCredentials');
   const object = applicationResource(findApplication(entra.directory, request), wantsKeys);
   return {
     status: 200,
     body: {
       '@odata.context': `${request.contextUrl}#applications/$entity`,
-      ...select(object, request.query),
+      ...select(object, request.query, applicationProperties),
     },
   };
 };

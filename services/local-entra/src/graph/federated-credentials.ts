@@ -4,11 +4,13 @@ import type { Application, FederatedIdentityCredential } from '../directory/enti
 import { federatedCredentialBody } from './application-body.ts';
 import { federatedCredentialResource } from './application-resource.ts';
 import { findApplication } from './find-application.ts';
-import { badRequest, conflict, notFound } from './graph-error.ts';
+import { badRequest, conflict, notFound, type GraphError } from './graph-error.ts';
 import { keyAt, type GraphAnswer, type GraphRequest } from './graph-request.ts';
+import { federatedCredentialProperties } from './graph-properties.ts';
 import { parseBody } from './parse-body.ts';
 import { requireRead, requireWrite } from './permissions.ts';
 import { listPage, select } from './query-options.ts';
+import { withPathName } from './with-path-name.ts';
 
 const maxPerApplication = 20;
 
@@ -41,17 +43,22 @@ const checkUnique = (application: Application, candidate: FederatedIdentityCrede
   }
 };
 
+const nameIsFixed = (): GraphError =>
+  badRequest("Property 'name' of a federated identity credential cannot be changed.");
+
 const create = (
   entra: EntraContext,
   request: GraphRequest,
   application: Application,
   nameFromPath?: string,
 ): GraphAnswer => {
-  const { known } = parseBody(federatedCredentialBody, request.body);
-  const { name = nameFromPath, issuer, subject, audiences, description = null } = known;
+  const body = withPathName(request.body, 'name', nameFromPath);
+  const { known } = parseBody(federatedCredentialBody, body);
+  const { name, issuer, subject, audiences, description = null } = known;
   if (name === undefined || issuer === undefined || subject === undefined || audiences === undefined) {
     throw badRequest('A federated identity credential needs name, issuer, subject and audiences.');
   }
+  if (name !== (nameFromPath ?? name)) throw nameIsFixed();
   if (application.federatedIdentityCredentials.length >= maxPerApplication) {
     throw badRequest(`An application can have at most ${maxPerApplication} federated identity credentials.`);
   }
@@ -76,7 +83,7 @@ export const listFederatedCredentials = (entra: EntraContext, request: GraphRequ
     status: 200,
     body: {
       '@odata.context': context(request, application),
-      ...listPage(objects, request.query, request.url),
+      ...listPage(objects, request, federatedCredentialProperties),
     },
   };
 };
@@ -93,7 +100,10 @@ export const getFederatedCredential = (entra: EntraContext, request: GraphReques
   const object = federatedCredentialResource(find(application, request));
   return {
     status: 200,
-    body: { '@odata.context': `${context(request, application)}/$entity`, ...select(object, request.query) },
+    body: {
+      '@odata.context': `${context(request, application)}/$entity`,
+      ...select(object, request.query, federatedCredentialProperties),
+    },
   };
 };
 
@@ -109,7 +119,7 @@ export const patchFederatedCredential = (entra: EntraContext, request: GraphRequ
   if (!credential) throw notFound(key.value);
   const { known } = parseBody(federatedCredentialBody, request.body);
   if (known.name !== undefined && known.name !== credential.name) {
-    throw badRequest("Property 'name' of a federated identity credential cannot be changed.");
+    throw nameIsFixed();
   }
   const {
     issuer = credential.issuer,

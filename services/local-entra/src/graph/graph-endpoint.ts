@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import type { ServiceState } from '@countersign/service-kit';
 import type { EntraContext } from '../entra-context.ts';
+import { parseJson } from '../parse-json.ts';
 import { readBody } from '../read-body.ts';
 import { badRequest, GraphError } from './graph-error.ts';
 import { graphOperations } from './graph-operations.ts';
 import { parseGraphPath } from './graph-path.ts';
+import { normaliseQuery } from './query-options.ts';
 import { verifyGraphToken } from './verify-graph-token.ts';
 
 const prefix = '/v1.0/';
@@ -18,10 +20,10 @@ const byPattern = new Map(
   }),
 );
 
-const parseJson = (text: string): unknown => {
+const readJson = (text: string): unknown => {
   if (text === '') return undefined;
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     throw badRequest(
       'Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format.',
@@ -42,7 +44,7 @@ export const graph = (entra: EntraContext): Middleware<ServiceState>[] => [
   async function graph(ctx) {
     const { tenant, caller, permissions } = verifyGraphToken(entra, ctx.get('Authorization'));
     Object.assign(ctx.state.logFields, { azp: caller.appId, tid: tenant.id });
-    const path = parseGraphPath(ctx.path.slice(prefix.length));
+    const path = ctx.path.startsWith(prefix) ? parseGraphPath(ctx.path.slice(prefix.length)) : undefined;
     const found = path && byPattern.get(`${ctx.method} ${path.pattern}`);
     if (!path || !found) throw unsupported(ctx.method, ctx.path);
     (ctx as { _matchedRoute?: string })._matchedRoute = `${prefix}${found.name.split(' ')[1]}`;
@@ -51,8 +53,8 @@ export const graph = (entra: EntraContext): Middleware<ServiceState>[] => [
       caller,
       permissions,
       keys: path.keys,
-      query: ctx.query,
-      body: parseJson(await readBody(ctx.req, maxBodyBytes)),
+      query: normaliseQuery(ctx.query),
+      body: readJson(await readBody(ctx.req, maxBodyBytes)),
       createIfMissing: /(^|,)\s*create-if-missing\s*(,|$)/i.test(ctx.get('Prefer')),
       url: `${entra.origin()}${ctx.path}`,
       contextUrl: `${entra.origin()}/v1.0/$metadata`,

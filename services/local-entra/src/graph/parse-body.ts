@@ -4,6 +4,13 @@ import { badRequest } from './graph-error.ts';
 /** Instructions to Graph and the properties that it alone sets: allowed in a body, and left alone. */
 const isAnnotation = (name: string): boolean => name.includes('@odata.');
 
+const withoutAnnotations = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutAnnotations);
+  if (typeof value !== 'object' || value === null) return value;
+  const members = Object.entries(value).filter(([name]) => !isAnnotation(name));
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutAnnotations(member)]));
+};
+
 /** A body, split into what local-entra acts on and what it only keeps. */
 export interface ParsedBody<Known> {
   known: Known;
@@ -26,7 +33,7 @@ export const parseBody = <Schema extends z.ZodObject>(
   const kept: Record<string, unknown> = {};
   const known: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(body)) {
-    if (Object.hasOwn(schema.shape, name)) known[name] = value;
+    if (Object.hasOwn(schema.shape, name)) known[name] = withoutAnnotations(value);
     else if (keptNames.has(name)) kept[name] = value;
     else if (!isAnnotation(name)) throw badRequest(`Invalid property '${name.slice(0, 100)}'.`);
   }
@@ -34,6 +41,10 @@ export const parseBody = <Schema extends z.ZodObject>(
   if (result.success) return { known: result.data, kept };
   const [issue] = result.error.issues;
   const target = issue?.path.join('.') ?? '';
+  if (issue?.code === 'unrecognized_keys') {
+    const names = [...issue.path, issue.keys[0] ?? ''].join('.');
+    throw badRequest(`Invalid property '${names.slice(0, 100)}'.`);
+  }
   throw badRequest(`Invalid value specified for property '${target}' of resource: ${issue?.message}`, [
     { code: 'InvalidValue', target, message: issue?.message },
   ]);

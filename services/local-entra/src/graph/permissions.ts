@@ -24,8 +24,13 @@ export const requireWrite = (request: GraphRequest, object: { owners: readonly s
   if (!isOwner || !holdsAny(request, 'Application.ReadWrite.OwnedBy')) throw forbidden();
 };
 
-/** @throws {GraphError} 403 unless the caller may grant roles. That takes reading applications, too. */
+/** @throws {GraphError} 403 unless the caller may grant roles. That takes reading every application, too. */
 export const requireAssign = (request: GraphRequest): void => {
-  if (!holdsAny(request, 'AppRoleAssignment.ReadWrite.All')) throw forbidden();
-  requireRead(request);
+  const mayRead = holdsAny(
+    request,
+    'Application.Read.All',
+    'Application.ReadWrite.All',
+    'Directory.Read.All',
+  );
+  if (!mayRead || !holdsAny(request, 'AppRoleAssignment.ReadWrite.All')) throw forbidden();
 };

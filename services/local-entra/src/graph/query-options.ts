@@ -1,4 +1,4 @@
-import { GraphError, unsupportedQuery } from './graph-error.ts';
+import { badRequest, GraphError, unsupportedQuery } from './graph-error.ts';
 
 /** An object as Graph shows it. */
 export type GraphObject = Readonly<Record<string, unknown>>;
@@ -22,8 +22,36 @@ const single = (query: Query, name: string): string | undefined => {
   return value;
 };
 
+/** The properties that a kind of object has, those of its parts as `api/requestedAccessTokenVersion`. */
+export type GraphProperties = ReadonlySet<string>;
+
 const valueAt = (object: GraphObject, path: string): unknown =>
-  path.split('/').reduce<unknown>((value, name) => (value as GraphObject | null | undefined)?.[name], object);
+  path.split('/').reduce<unknown>((value, name) => {
+    const isThere = typeof value === 'object' && value !== null && Object.hasOwn(value, name);
+    return isThere ? (value as GraphObject)[name] : undefined;
+  }, object);
+
+const checkProperty = (properties: GraphProperties, name: string): void => {
+  if (!properties.has(name)) throw badRequest(`Could not find a property named '${name.slice(0, 100)}'.`);
+};
+
+/** What OData gives a meaning, with or without `$` before it. */
+const systemOptions: ReadonlySet<string> = new Set(
+  'filter select top skiptoken count expand orderby search skip format apply compute deltatoken'.split(' '),
+);
+
+/** Query options in one spelling: Graph takes them in any case, and with or without `$`. */
+export const normaliseQuery = (query: Query): Query => {
+  const normalised = new Map<string, string | string[]>();
+  for (const [given, value] of Object.entries(query)) {
+    if (value === undefined) continue;
+    const bare = given.toLowerCase().replace(/^\$/, '');
+    const name = systemOptions.has(bare) ? `$${bare}` : given;
+    const before = normalised.get(name);
+    normalised.set(name, before === undefined ? value : [before, value].flat());
+  }
+  return Object.fromEntries(normalised);
+};
 
 const literal = (text: string): string | boolean | null => {
   if (text === 'true' || text === 'false') return text === 'true';
@@ -41,14 +69,16 @@ const same = (left: unknown, right: unknown): boolean =>
     ? left.toLowerCase() === right.toLowerCase()
     : (left ?? null) === right;
 
-const parseClause = (clause: string): Predicate => {
+const parseClause = (clause: string, properties: GraphProperties): Predicate => {
   const [, equalPath, equalTo] = equal.exec(clause) ?? [];
   if (equalPath !== undefined && equalTo !== undefined) {
+    checkProperty(properties, equalPath);
     const wanted = literal(equalTo);
     return (object) => same(valueAt(object, equalPath), wanted);
   }
   const [, startPath, start] = startsWith.exec(clause) ?? [];
   if (startPath !== undefined && start !== undefined) {
+    checkProperty(properties, startPath);
     const wanted = String(literal(start)).toLowerCase();
     return (object) => {
       const value = valueAt(object, startPath);
@@ -57,6 +87,7 @@ const parseClause = (clause: string): Predicate => {
   }
   const [, anyPath, , item] = any.exec(clause) ?? [];
   if (anyPath !== undefined && item !== undefined) {
+    checkProperty(properties, anyPath);
     const wanted = literal(item);
     return (object) => {
       const value = valueAt(object, anyPath);
@@ -68,10 +99,10 @@ const parseClause = (clause: string): Predicate => {
   );
 };
 
-const parseFilter = (filter: string): Predicate => {
+const parseFilter = (filter: string, properties: GraphProperties): Predicate => {
   const clauses = filter.match(new RegExp(`(?:${quoted}|(?! and )[^])+`, 'g')) ?? [];
   if (clauses.length === 0) throw unsupportedQuery('The filter is empty.');
-  const predicates = clauses.map((clause) => parseClause(clause.replace(/^and /, '').trim()));
+  const predicates = clauses.map((clause) => parseClause(clause.replace(/^and /, '').trim(), properties));
   return (object) => predicates.every((predicate) => predicate(object));
 };
 
@@ -107,12 +138,19 @@ const offset = (query: Query): number => {
   return Number(text);
 };
 
-/** The properties that `$select` names, or all. */
-export const select = (object: GraphObject, query: Query): GraphObject => {
+/** What `$select` names. @throws {GraphError} 400 for a property that there is not. */
+export const selected = (query: Query, properties: GraphProperties): readonly string[] | undefined => {
   checkNames(query);
   const names = single(query, '$select')
     ?.split(',')
     .map((name) => name.trim());
+  for (const name of names ?? []) checkProperty(properties, name);
+  return names;
+};
+
+/** The properties that `$select` names, or all. */
+export const select = (object: GraphObject, query: Query, properties: GraphProperties): GraphObject => {
+  const names = selected(query, properties);
   if (!names) return object;
   return Object.fromEntries(Object.entries(object).filter(([name]) => names.includes(name)));
 };
@@ -120,13 +158,17 @@ export const select = (object: GraphObject, query: Query): GraphObject => {
 /**
  * One page of a list: `$filter` (eq, startswith, any, and), `$select`, `$top`, `$skiptoken`, `$count`.
  *
- * @param url of the list, without query, for the link to the next page.
+ * @param request its query, and the list's address without it, for the link to the next page.
  * @throws {GraphError} for what is not supported.
  */
-export const listPage = (objects: readonly GraphObject[], query: Query, url: string): GraphCollection => {
-  checkNames(query);
+export const listPage = (
+  objects: readonly GraphObject[],
+  { query, url }: { query: Query; url: string },
+  properties: GraphProperties,
+): GraphCollection => {
+  selected(query, properties);
   const filter = single(query, '$filter');
-  const matching = filter === undefined ? objects : objects.filter(parseFilter(filter));
+  const matching = filter === undefined ? objects : objects.filter(parseFilter(filter, properties));
   const [start, size] = [offset(query), pageSize(query)];
   const rest = Object.entries(query).filter(([name]) => name !== '$skiptoken') as [string, string][];
   const next = new URLSearchParams([
@@ -136,6 +178,6 @@ export const listPage = (objects: readonly GraphObject[], query: Query, url: str
   return {
     ...(single(query, '$count') === 'true' && { '@odata.count': matching.length }),
     ...(start + size < matching.length && { '@odata.nextLink': `${url}?${next.toString()}` }),
-    value: matching.slice(start, start + size).map((object) => select(object, query)),
+    value: matching.slice(start, start + size).map((object) => select(object, query, properties)),
   };
 };

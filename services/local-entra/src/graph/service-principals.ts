@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { EntraContext } from '../entra-context.ts';
 import type { ServicePrincipal } from '../directory/entities.ts';
+import { findUriOwner } from '../directory/find-uri-owner.ts';
+import { isAvailableIn } from '../directory/is-available.ts';
 import { keptServicePrincipalProperties, servicePrincipalBody } from './application-body.ts';
 import { badRequest, GraphError, notFound } from './graph-error.ts';
 import type { GraphKey } from './graph-path.ts';
+import { graphAppId } from './graph-registration.ts';
 import { keyAt, type GraphAnswer, type GraphRequest } from './graph-request.ts';
+import { servicePrincipalProperties } from './graph-properties.ts';
 import { parseBody } from './parse-body.ts';
 import { requireRead, requireWrite } from './permissions.ts';
 import { listPage, select, type GraphObject } from './query-options.ts';
@@ -58,19 +62,21 @@ const create = (entra: EntraContext, request: GraphRequest, appIdFromPath?: stri
   if (appId === undefined)
     throw badRequest("A value is required for property 'appId' of resource 'ServicePrincipal'.");
   const application = entra.directory.applicationByAppId(appId);
-  const isVisible =
-    application &&
-    (application.tenantId === request.tenant.id || application.signInAudience !== 'AzureADMyOrg');
+  const isVisible = application && isAvailableIn(request.tenant.id, application);
   if (!isVisible) {
     const message = `The appId '${appId}' of the service principal does not reference a valid application object.`;
     throw badRequest(message, [{ code: 'NoBackingApplicationObject', message, target: 'appId' }]);
   }
   requireWrite(request, application);
-  if (entra.directory.servicePrincipalByAppId(request.tenant.id, appId)) {
+  const isPresent = entra.directory.servicePrincipalByAppId(request.tenant.id, appId) !== undefined;
+  const nameInUse = isPresent
+    ? appId
+    : application.identifierUris.find((uri) => findUriOwner(entra.directory, request.tenant.id, uri, appId));
+  if (nameInUse !== undefined) {
     throw new GraphError(
       409,
       'Request_MultipleObjectsWithSameKeyValue',
-      `The service principal cannot be created, updated, or restored because the service principal name ${appId} is already in use.`,
+      `The service principal cannot be created, updated, or restored because the service principal name ${nameInUse} is already in use.`,
     );
   }
   const principal: ServicePrincipal = {
@@ -105,7 +111,7 @@ export const listServicePrincipals = (entra: EntraContext, request: GraphRequest
     status: 200,
     body: {
       '@odata.context': `${request.contextUrl}#servicePrincipals`,
-      ...listPage(objects, request.query, request.url),
+      ...listPage(objects, request, servicePrincipalProperties),
     },
   };
 };
@@ -120,7 +126,7 @@ export const getServicePrincipal = (entra: EntraContext, request: GraphRequest):
     status: 200,
     body: {
       '@odata.context': `${request.contextUrl}#servicePrincipals/$entity`,
-      ...select(object, request.query),
+      ...select(object, request.query, servicePrincipalProperties),
     },
   };
 };
@@ -146,6 +152,11 @@ export const patchServicePrincipal = (entra: EntraContext, request: GraphRequest
 export const deleteServicePrincipal = (entra: EntraContext, request: GraphRequest): GraphAnswer => {
   const principal = findServicePrincipal(entra, request);
   requireWrite(request, principal);
+  if (principal.appId === graphAppId) {
+    throw badRequest(
+      'The service principal of Microsoft Graph cannot be deleted: nothing could bring it back.',
+    );
+  }
   entra.directory.removeServicePrincipal(principal);
   return { status: 204 };
 };

@@ -1,8 +1,10 @@
 import { verify } from 'node:crypto';
 import type { EntraContext } from '../entra-context.ts';
 import type { ServicePrincipal, Tenant } from '../directory/entities.ts';
+import { grantsOn } from '../directory/grants.ts';
+import { findResource } from '../token/find-resource.ts';
 import { unauthorized } from './graph-error.ts';
-import { graphAppId, graphUri } from './graph-registration.ts';
+import { graphAppId } from './graph-registration.ts';
 
 export interface GraphCaller {
   tenant: Tenant;
@@ -37,6 +39,18 @@ const readClaims = (entra: EntraContext, token: string): Record<string, unknown>
   throw unauthorized('Access token validation failure. Invalid signature.');
 };
 
+/** What the token holds and is still granted: its text alone is not believed. */
+const permissionsOf = (
+  { directory, clock }: EntraContext,
+  caller: ServicePrincipal,
+  api: ServicePrincipal,
+  claimed: unknown,
+): Set<string> => {
+  const roles = Array.isArray(claimed) ? claimed.map(String) : [];
+  const granted = grantsOn(directory, caller, api, clock()).map(({ role }) => role?.value);
+  return new Set(roles.filter((value) => granted.includes(value)));
+};
+
 /**
  * Who calls Graph, by a token that this local-entra issued for Graph (or for its own origin, which is Graph's here).
  *
@@ -47,18 +61,19 @@ export const verifyGraphToken = (entra: EntraContext, authorization: string): Gr
   if (token === undefined) throw unauthorized('Access token is empty.');
   const claims = readClaims(entra, token);
   const origin = entra.origin();
-  const audiences = [graphAppId, graphUri, `${graphUri}/`, origin, `${origin}/`];
-  if (!audiences.includes(String(claims['aud']))) {
-    throw unauthorized('Access token validation failure. Invalid audience.');
-  }
   const nowSeconds = entra.clock() / 1000;
-  if (Number(claims['exp']) <= nowSeconds || Number(claims['nbf']) > nowSeconds) {
+  const { exp, nbf = 0, tid } = claims;
+  if (typeof exp !== 'number' || typeof nbf !== 'number' || exp <= nowSeconds || nbf > nowSeconds) {
     throw unauthorized('Lifetime validation failed, the token is expired.');
   }
-  const tenant = entra.directory.findTenant(String(claims['tid']));
+  if (![`${origin}/${String(tid)}/`, `${origin}/${String(tid)}/v2.0`].includes(String(claims['iss']))) {
+    throw unauthorized('Access token validation failure. Invalid issuer.');
+  }
+  const tenant = entra.directory.findTenant(String(tid));
   const caller = tenant && entra.directory.servicePrincipalById(tenant.id, String(claims['oid']));
   if (!tenant || !caller)
     throw unauthorized('The identity of the calling application could not be established.');
-  const roles = Array.isArray(claims['roles']) ? claims['roles'].map(String) : [];
-  return { tenant, caller, permissions: new Set(roles) };
+  const api = findResource(entra, tenant.id, String(claims['aud']));
+  if (api?.appId !== graphAppId) throw unauthorized('Access token validation failure. Invalid audience.');
+  return { tenant, caller, permissions: permissionsOf(entra, caller, api, claims['roles']) };
 };

@@ -11,6 +11,7 @@ import {
 import type Koa from 'koa';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
+import { refuseBrowsers, refuseForwarded, requireLocalHost } from '../local-hosts.ts';
 import type { Controls } from '../weather/controls.ts';
 import { strikeFaults } from '../weather/strike-faults.ts';
 import { managedIdentityRoutes } from './managed-identity-routes.ts';
@@ -20,6 +21,8 @@ export interface ManagedIdentityAppInput {
   controls: Controls;
   /** What `X-IDENTITY-HEADER` has to be. */
   identityHeader: string;
+  /** Hosts by which it may be called, beside the loopback ones. */
+  allowedHosts: readonly string[];
   logger: Logger;
   readiness: Readiness;
 }
@@ -34,6 +37,9 @@ export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<Se
   app.use(accessLog);
   app.use(controls.requests.record);
   app.use(problemDetails());
+  app.use(requireLocalHost(input.allowedHosts));
+  app.use(refuseBrowsers);
+  app.use(refuseForwarded);
   app.use(strikeFaults(controls.faults));
   app.use(managedIdentityRoutes(entra, input.identityHeader).routes());
   return app;

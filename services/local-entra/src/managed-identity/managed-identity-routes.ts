@@ -49,6 +49,13 @@ const readResource: Middleware<TokenState> = function readResource(ctx, next) {
   return next();
 };
 
+/** Azure takes the first of some and refuses others: here nobody has to know which. */
+const refuseRepeated: Middleware = function refuseRepeated(ctx, next) {
+  const repeated = Object.entries(ctx.query).find(([, value]) => Array.isArray(value));
+  if (!repeated) return next();
+  throw new ManagedIdentityError('invalid_request', `The parameter ${repeated[0]} is there twice`);
+};
+
 const issue = (entra: EntraContext, state: TokenState) => {
   const resourceApplication: Application = state.resourceApplication;
   return issueAccessToken(
@@ -101,6 +108,7 @@ const answerAsAppService = (entra: EntraContext): Middleware<TokenState> =>
 const imds = (entra: EntraContext): Middleware<TokenState>[] => [
   renderManagedIdentityErrors('imds'),
   requireMetadataHeader,
+  refuseRepeated,
   requireApiVersion('2018-02-01', '2019-08-01', '2020-06-01', '2021-02-01'),
   readResource,
   resolveIdentity(entra.directory, {
@@ -116,6 +124,7 @@ const imds = (entra: EntraContext): Middleware<TokenState>[] => [
 const appService = (entra: EntraContext, identityHeader: string): Middleware<TokenState>[] => [
   renderManagedIdentityErrors('app-service'),
   requireIdentityHeader(identityHeader),
+  refuseRepeated,
   requireApiVersion('2019-08-01'),
   readResource,
   resolveIdentity(entra.directory, {

@@ -39,9 +39,12 @@ export const resolveIdentity = (directory: Directory, names: IdentityParameters)
       value(names.objectId),
       value(names.resourceId),
     ];
-    const isNamed = clientId ?? objectId ?? resourceId;
+    const named = [clientId, objectId, resourceId].filter((name) => name !== undefined);
+    if (named.length > 1) {
+      throw new ManagedIdentityError('invalid_request', 'Name the identity by one parameter, not by several');
+    }
     const identity =
-      isNamed === undefined
+      named.length === 0
         ? byDefault(identities)
         : identities.find(
             (candidate) =>

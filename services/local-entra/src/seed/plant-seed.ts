@@ -170,7 +170,7 @@ const plantRole = (appId: string, role: SeedApplication['appRoles'][number]): Ap
   displayName: role.displayName ?? role.value,
   description: role.description ?? role.displayName ?? role.value,
   isEnabled: role.isEnabled,
-  allowedMemberTypes: forApplications,
+  allowedMemberTypes: role.allowedMemberTypes ?? forApplications,
 });
 
 const plantSecret = (

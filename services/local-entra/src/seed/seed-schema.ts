@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import { graphPermissions } from '../graph/graph-registration.ts';
+import { graphAppId, graphPermissions, graphUri } from '../graph/graph-registration.ts';
 import { keyCredentialOf } from '../directory/key-credential.ts';
 
 /** What grants call Microsoft Graph, which is in every tenant. */
@@ -26,6 +26,11 @@ const appRole = z.strictObject({
   displayName: text(100).optional(),
   description: text(1000).optional(),
   isEnabled: z.boolean().default(true),
+  /** Who can hold it. A role for users only cannot be granted here. */
+  allowedMemberTypes: z
+    .array(z.enum(['Application', 'User']))
+    .min(1, 'must name Application, User or both')
+    .optional(),
 });
 
 const secret = z.strictObject({
@@ -43,7 +48,7 @@ const certificate = z.strictObject({
     try {
       return keyCredentialOf(new X509Certificate(pem));
     } catch {
-      context.addIssue({ code: 'custom', message: 'must be a certificate in PEM' });
+      context.addIssue({ code: 'custom', message: 'must be a certificate in PEM, of an RSA key' });
       return z.NEVER;
     }
   }),
@@ -79,7 +84,9 @@ const application = z.strictObject({
   displayName: text(256).optional(),
   uniqueName: text(128).optional(),
   /** App ID URIs. */
-  identifierUris: z.array(text(255)).default([]),
+  identifierUris: z
+    .array(text(255).refine((uri) => URL.canParse(uri), 'must be a URI, such as api://name'))
+    .default([]),
   /** Format of the access tokens for this API. Default null, which is version 1, as in Entra. */
   requestedAccessTokenVersion: z.union([z.literal(1), z.literal(2), z.null()]).default(null),
   appRoles: z.array(appRole).default([]),
@@ -125,6 +132,10 @@ const tenant = z.strictObject({
   managedIdentities: z.array(managedIdentity).default([]),
 });
 
+type SeedApplication = z.output<typeof application>;
+/** Tokens without a fixed life live at least this long. */
+const shortestDefaultLifeSeconds = 3600;
+
 type Tenants = readonly z.output<typeof tenant>[];
 type Report = (path: readonly (string | number)[], message: string) => void;
 
@@ -156,7 +167,21 @@ const checkIds = (tenants: Tenants, report: Report): void => {
       application.identifierUris.forEach((uri, u) => {
         unique(`App ID URI in tenant ${t}`, uri, [...at, 'identifierUris', u]);
       });
+      checkTimes(application, at, report);
+      if (application.appId === graphAppId) {
+        report([...at, 'appId'], 'must not be the client id of Microsoft Graph, which is there already');
+      }
+      application.identifierUris.forEach((uri, u) => {
+        if (uri.replace(/\/$/, '') !== graphUri) return;
+        report([...at, 'identifierUris', u], 'must not be that of Microsoft Graph, which is there already');
+      });
+      const trusted = new Set<string>();
       application.federatedCredentials.forEach((credential, f) => {
+        const pair = JSON.stringify([credential.issuer, credential.subject]);
+        if (trusted.has(pair)) {
+          report([...at, 'federatedCredentials', f], 'repeats issuer and subject of another one');
+        }
+        trusted.add(pair);
         const kind = `federated credential of application ${application.name}`;
         unique(kind, credential.name, [...at, 'federatedCredentials', f, 'name']);
       });
@@ -168,13 +193,41 @@ const checkIds = (tenants: Tenants, report: Report): void => {
   });
 };
 
+const checkTimes = (
+  { secrets, tokenLifetimeSeconds = shortestDefaultLifeSeconds, refreshInSeconds = 0 }: SeedApplication,
+  at: readonly (string | number)[],
+  report: Report,
+): void => {
+  secrets.forEach(({ startDateTime, endDateTime }, s) => {
+    if (startDateTime === undefined || endDateTime === undefined) return;
+    if (Date.parse(endDateTime) <= Date.parse(startDateTime)) {
+      report([...at, 'secrets', s, 'endDateTime'], 'must be later than startDateTime');
+    }
+  });
+  if (refreshInSeconds > tokenLifetimeSeconds) {
+    report(
+      [...at, 'refreshInSeconds'],
+      `must be at most the life of a token, ${tokenLifetimeSeconds} seconds`,
+    );
+  }
+};
+
 const checkGrants = (tenants: Tenants, report: Report): void => {
   tenants.forEach((tenant, t) => {
-    const rolesOf = new Map<string, ReadonlySet<string>>([[graphSeedName, graphPermissions]]);
+    const rolesOf = new Map<string, ReadonlyMap<string, boolean>>();
+    rolesOf.set(graphSeedName, new Map([...graphPermissions].map((role) => [role, true])));
+    const nameByAppId = new Map<string, string>();
     for (const { name, appId, appRoles } of tenant.applications) {
-      const roles = new Set(appRoles.map((role) => role.value));
+      const roles = new Map(
+        appRoles.map(({ value, allowedMemberTypes }) => [
+          value,
+          allowedMemberTypes?.includes('Application') ?? true,
+        ]),
+      );
       rolesOf.set(name, roles);
-      if (appId !== undefined) rolesOf.set(appId, roles);
+      if (appId === undefined) continue;
+      rolesOf.set(appId, roles);
+      nameByAppId.set(appId, name);
     }
     const callers = [
       ...tenant.applications.map(({ grantedRoles }, a) => ({ grantedRoles, path: ['applications', a] })),
@@ -184,11 +237,18 @@ const checkGrants = (tenants: Tenants, report: Report): void => {
       })),
     ];
     callers.forEach(({ grantedRoles, path }) => {
+      const granted = new Set<string>();
       grantedRoles.forEach(({ resource, role }, g) => {
         const at = ['tenants', t, ...path, 'grantedRoles', g];
         const roles = rolesOf.get(resource);
         if (!roles) report([...at, 'resource'], `names no application of this tenant: "${resource}"`);
         else if (!roles.has(role)) report([...at, 'role'], `names no app role of ${resource}: "${role}"`);
+        else if (!roles.get(role)) {
+          report([...at, 'role'], `names a role of ${resource} that is for users only: "${role}"`);
+        }
+        const grant = `${nameByAppId.get(resource) ?? resource} ${role}`;
+        if (granted.has(grant)) report(at, `repeats the grant of "${role}" on ${resource}`);
+        granted.add(grant);
       });
     });
   });

@@ -1,10 +1,12 @@
 import type { Directory } from '../directory/directory.ts';
+import { grantsOn, type Grant } from '../directory/grants.ts';
 import type { ServicePrincipal, Tenant } from '../directory/entities.ts';
 
 /** One caller's roles on one API. */
 export interface Permission {
   caller: ServicePrincipal;
   api: ServicePrincipal;
+  /** Values of the granted roles; one that reaches no token says why. */
   roles: readonly string[];
 }
 
@@ -39,15 +41,18 @@ const permissionsOf = (
   directory: Directory,
   caller: ServicePrincipal,
   apis: ReadonlyMap<string, ServicePrincipal>,
+  nowMs: number,
 ): Permission[] => {
-  const rolesByApi = new Map<ServicePrincipal, string[]>();
-  for (const { resourceId, appRoleId } of directory.assignmentsOf(caller.id)) {
-    const api = apis.get(resourceId);
-    if (!api) continue;
-    const role = directory.applicationByAppId(api.appId)?.appRoles.find(({ id }) => id === appRoleId);
-    rolesByApi.set(api, [...(rolesByApi.get(api) ?? []), role?.value ?? 'access without a role']);
-  }
-  return [...rolesByApi].map(([api, roles]) => ({ caller, api, roles }));
+  const resourceIds = new Set(directory.assignmentsOf(caller.id).map(({ resourceId }) => resourceId));
+  return [...resourceIds]
+    .map((id) => apis.get(id))
+    .filter((api) => api !== undefined)
+    .map((api) => ({ caller, api, roles: grantsOn(directory, caller, api, nowMs).map(nameOf) }));
+};
+
+const nameOf = ({ role, standing }: Grant): string => {
+  const name = role?.value ?? 'access without a role';
+  return standing === 'in force' ? name : `${name} (${standing})`;
 };
 
 /**
@@ -55,7 +60,12 @@ const permissionsOf = (
  *
  * @param limit how many callers, and how many APIs, at most.
  */
-export const permissionMap = (directory: Directory, tenant: Tenant, limit: number): PermissionMap => {
+export const permissionMap = (
+  directory: Directory,
+  tenant: Tenant,
+  limit: number,
+  nowMs: number,
+): PermissionMap => {
   const principals = [...directory.servicePrincipals(tenant.id)];
   const allCallers = principals.filter((principal) => isCaller(directory, principal));
   const allApis = principals.filter(
@@ -73,7 +83,7 @@ export const permissionMap = (directory: Directory, tenant: Tenant, limit: numbe
   return {
     callers,
     apis,
-    permissions: callers.flatMap((caller) => permissionsOf(directory, caller, apisById)),
+    permissions: callers.flatMap((caller) => permissionsOf(directory, caller, apisById, nowMs)),
     leftOut: allCallers.length - callers.length + allApis.length - apis.length,
   };
 };

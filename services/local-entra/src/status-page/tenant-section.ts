@@ -1,5 +1,6 @@
 import type { EntraContext } from '../entra-context.ts';
 import type { Application, ServicePrincipal, Tenant } from '../directory/entities.ts';
+import { tokenVersionOf } from '../directory/token-version.ts';
 import { html, type Html } from './html.ts';
 import { permissionGraph } from './permission-graph.ts';
 import { permissionMap } from './permission-map.ts';
@@ -32,7 +33,7 @@ const credentialsOf = (application: Application | undefined, nowMs: number): Htm
 
 const row = (entra: EntraContext, principal: ServicePrincipal): Html => {
   const application = entra.directory.applicationByAppId(principal.appId);
-  const version = application?.requestedAccessTokenVersion === 2 ? '2.0' : '1.0';
+  const version = application && tokenVersionOf(application) === 2 ? '2.0' : '1.0';
   const isApi = application !== undefined && application.appRoles.length > 0;
   return html`<tr>
     <td>
@@ -60,7 +61,7 @@ export const tenantSection = (entra: EntraContext, tenant: Tenant): Html => {
       servicePrincipalType === 'ManagedIdentity' ||
       directory.applicationByAppId(appId)?.tenantId === tenant.id,
   );
-  const map = permissionMap(directory, tenant, maxInPicture);
+  const map = permissionMap(directory, tenant, maxInPicture, entra.clock());
   const discovery = `${entra.origin()}/${tenant.id}/v2.0/.well-known/openid-configuration`;
   return html`<section>
     <h2>${tenant.displayName}</h2>

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { SigningKey } from '../certificates/signing-keys.ts';
 import type { Application, OptionalClaim, ServicePrincipal } from '../directory/entities.ts';
+import { tokenVersionOf } from '../directory/token-version.ts';
 import { signJwt } from './sign-jwt.ts';
 import type { ClientAuthentication } from './token-state.ts';
 
@@ -96,7 +97,7 @@ export const accessTokenParts = (
   origin: string,
 ): AccessTokenParts => {
   const [uti = ''] = opaque(16);
-  const isVersionTwo = input.resourceApplication.requestedAccessTokenVersion === 2;
+  const isVersionTwo = tokenVersionOf(input.resourceApplication) === 2;
   return {
     header: { typ: 'JWT', alg: 'RS256', ...(!isVersionTwo && { x5t: key.kid }), kid: key.kid },
     claims: isVersionTwo ? versionTwo(input, origin, uti) : versionOne(input, origin, uti),

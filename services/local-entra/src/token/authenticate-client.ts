@@ -38,7 +38,9 @@ export const authenticateClient = (entra: EntraContext): Middleware<TokenState> 
       await next();
       return;
     }
-    if (parameters.get('client_assertion_type') !== jwtBearer) throw new StsError('unsupportedAssertionType');
+    const type = parameters.get('client_assertion_type');
+    if (type === undefined) throw new StsError('missingParameter', { parameter: 'client_assertion_type' });
+    if (type !== jwtBearer) throw new StsError('unsupportedAssertionType');
     const assertion = decodeAssertion(text);
     if (isFederated(assertion)) {
       await checkFederatedAssertion(assertion, application, entra.issuerKeys, nowMs);

@@ -1,7 +1,11 @@
 import type { Middleware } from 'koa';
 import type { Directory } from '../directory/directory.ts';
+import { isAvailableIn } from '../directory/is-available.ts';
 import { StsError } from '../sts-errors/sts-error.ts';
 import type { TokenState } from './token-state.ts';
+
+/** What a request names is logged up to this length. */
+export const maxLoggedLength = 200;
 
 const noApplication = '00000000-0000-0000-0000-000000000000';
 
@@ -11,10 +15,12 @@ export const resolveClient = (directory: Directory): Middleware<TokenState> =>
     const { parameters, tenant } = ctx.state;
     const appId = parameters.get('client_id');
     if (appId === undefined) throw new StsError('missingParameter', { parameter: 'client_id' });
+    // Named in the log whether it exists or not: a wrong id is what somebody will look for.
+    ctx.state.logFields['azp'] = appId.slice(0, maxLoggedLength);
     if (appId === noApplication) throw new StsError('invalidApplicationIdentifier', { appId });
     const client = directory.servicePrincipalByAppId(tenant.id, appId.toLowerCase());
     const application = client && directory.applicationByAppId(client.appId);
-    if (!client || !application) {
+    if (!client || !application || !isAvailableIn(tenant.id, application)) {
       throw new StsError('unknownApplication', { appId, tenantName: tenant.displayName });
     }
     ctx.state.logFields['azp'] = client.appId;

@@ -9,10 +9,12 @@ import {
   type ServiceState,
 } from '@countersign/service-kit';
 import type Koa from 'koa';
-import type { Middleware, ParameterizedContext } from 'koa';
+import type { ParameterizedContext } from 'koa';
 import { z } from 'zod';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
+import { refuseBrowsers, requireLocalHost } from '../local-hosts.ts';
+import { parseJson } from '../parse-json.ts';
 import { readBody } from '../read-body.ts';
 import type { Controls } from './controls.ts';
 import { faultSchema } from './faults.ts';
@@ -41,9 +43,9 @@ const readJson = async <Schema extends z.ZodType>(
   if (text !== '' && !ctx.is('application/json')) throw invalid('The body must be application/json.');
   let value: unknown;
   try {
-    value = text === '' ? {} : JSON.parse(text);
+    value = text === '' ? {} : parseJson(text);
   } catch {
-    throw invalid('The body is not JSON.');
+    throw invalid('The body is not JSON, or is nested too deep.');
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
@@ -52,13 +54,6 @@ const readJson = async <Schema extends z.ZodType>(
     detail: message,
   }));
   throw invalid('The body cannot be used.', errors);
-};
-
-/** A page in a browser must not change the weather: it would send one of these, and programs do not. */
-const refuseBrowsers: Middleware = function refuseBrowsers(ctx, next) {
-  const site = ctx.get('Sec-Fetch-Site');
-  if (ctx.get('Origin') === '' && (site === '' || site === 'none')) return next();
-  throw new ProblemError('The admin port answers programs, not pages.', { status: 403, code: 'forbidden' });
 };
 
 const overview = (entra: EntraContext, controls: Controls): object => ({
@@ -124,12 +119,14 @@ export const createAdminApp = (
   entra: EntraContext,
   controls: Controls,
   logger: Logger,
+  allowedHosts: readonly string[],
 ): Koa<ServiceState> => {
   const app = createKoa(logger);
   app.use(requestContext(logger));
   app.use(emulatorHeader);
   app.use(accessLog);
   app.use(problemDetails());
+  app.use(requireLocalHost(allowedHosts));
   app.use(refuseBrowsers);
   app.use(adminRoutes(entra, controls).routes());
   return app;

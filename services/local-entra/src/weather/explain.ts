@@ -62,7 +62,7 @@ export const explain = ({ client, resource, roles, reason, detail }: ExplainInpu
     return `${who} asked for ${what}: refused, because ${cause}${detail === undefined ? '' : ` (${detail})`}.`;
   }
   if (roles?.length === 0) {
-    return `${who} asked for ${what}: token issued without roles, because no assignment exists.`;
+    return `${who} asked for ${what}: token issued without roles, because ${detail ?? 'no assignment exists'}.`;
   }
   return detail === undefined ? undefined : `${who}: ${detail}`;
 };
