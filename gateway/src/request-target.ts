@@ -54,13 +54,18 @@ export const readTarget = (target: string): RequestTarget => {
   return { path, query, encodedSlash: !plain && /%2f/i.test(path) };
 };
 
+/** Whether a request came over HTTP/2, which says the host and the length of bodies in ways of its own. */
+export const isHttp2 = (request: IncomingMessage): boolean => 'stream' in request;
+
 /**
  * Exactly one valid Host, as a request of HTTP/1.1 must have (RFC 9112 §3.2). Node takes the first of several.
  *
  * @throws {ProblemError} 400
  */
-export const readHost = (rawHeaders: readonly string[]): string => {
-  let host: string | undefined;
+export const readHost = (request: IncomingMessage): string => {
+  const { rawHeaders } = request;
+  // RFC 9113 §8.3.1: the authority stands for it.
+  let host = isHttp2(request) ? request.headers[':authority']?.toString() : undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
     if (name.length !== 4 || name.toLowerCase() !== 'host') continue;
@@ -85,8 +90,7 @@ const proxyMethods: ReadonlySet<string> = new Set([
  */
 export const assertSpoken = (request: IncomingMessage): void => {
   const { method = '', httpVersion } = request;
-  const isHttp2 = 'stream' in request;
-  if (!isHttp2 && httpVersion !== '1.1' && httpVersion !== '1.0') {
+  if (!isHttp2(request) && httpVersion !== '1.1' && httpVersion !== '1.0') {
     throw refusal('Only HTTP/1.1 and 1.0 are spoken here.', 505, 'http_version_not_supported');
   }
   if (proxyMethods.has(method)) throw refusal(`${method} is not served here.`, 501, 'not_implemented');

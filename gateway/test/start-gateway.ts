@@ -26,7 +26,8 @@ export const listenOn = async (server: Server): Promise<string> => {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   cleanUp.push(() => {
-    server.closeAllConnections();
+    // A server of HTTP/2 has no such method; its sessions are closed by those who opened them.
+    server.closeAllConnections?.();
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -42,6 +43,8 @@ export interface GatewaySettings {
   createTransport?: (origin: string) => Transport;
   upstreams?: Partial<UpstreamDependencies>;
   maxConnectionsPerAddress?: number;
+  protocol?: 'http1' | 'h2c';
+  tls?: { certificate: string; key: string };
   measureWith?: (table: () => ActiveTable) => Metrics;
 }
 
@@ -88,7 +91,8 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
   const server = createListener({
     handle: app.callback(),
     logger,
-    protocol: 'http1',
+    protocol: settings.protocol ?? 'http1',
+    tls: settings.tls,
     maxConnections: 1_000,
     maxConnectionsPerAddress: settings.maxConnectionsPerAddress ?? 1_000,
     trustedProxies,

@@ -89,6 +89,8 @@ export const sortRequestHeaders = (rawHeaders: FlatHeaders): SortedRequestHeader
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
     const value = rawHeaders[index + 1] as string;
+    // HTTP/2's pseudo-headers are the request line.
+    if (name.startsWith(':')) continue;
     const key = name.toLowerCase();
     if (ofThisHop.has(key)) {
       if (key === 'connection') named = namedByConnection(value, named);

@@ -31,7 +31,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): M
     const active = table();
     assertSpoken(request);
     const target = readTarget(request.url as string);
-    const host = readHost(request.rawHeaders);
+    const host = readHost(request);
     const prepared = active.match(target.path);
     if (!prepared) {
       await next();
@@ -139,7 +139,8 @@ const letBodyEnd = (request: IncomingMessage): void => {
 const noHeaders: readonly string[] = [];
 const defaultCorsMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-const isEncrypted = ({ req }: Pick<Context, 'req'>): boolean => 'encrypted' in req.socket;
+const isEncrypted = ({ req }: Pick<Context, 'req'>): boolean =>
+  (req.socket as { encrypted?: boolean }).encrypted === true;
 
 const isPreflight = ({ req }: Pick<Context, 'req'>): boolean =>
   req.method === 'OPTIONS' && req.headers['access-control-request-method'] !== undefined;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Readable, Transform } from 'node:stream';
 import { ProblemError } from '@countersign/service-kit';
+import { isHttp2 } from '../request-target.ts';
 
 /** A request's body, as an upstream's transport takes it. */
 export interface RequestBody {
@@ -31,8 +32,8 @@ export const takeBody = (
 ): RequestBody | Promise<RequestBody> => {
   const { 'content-length': announced, 'transfer-encoding': chunked, expect } = request.headers;
   const length = announced === undefined ? undefined : Number(announced);
-  if (chunked === undefined && (length === undefined || length === 0))
-    return { body: null, contentLength: 0 };
+  const unframed = length === undefined && hasUnframedBody(request);
+  if (chunked === undefined && !unframed && !length) return { body: null, contentLength: 0 };
   // Node reads any other coding as one without an end; an upstream may know it.
   if (chunked !== undefined && chunked.toLowerCase() !== 'chunked') {
     throw new ProblemError('The only transfer coding that is taken is chunked.', {
@@ -54,6 +55,11 @@ export const takeBody = (
   if (length > smallBodyBytes) return { body: request, contentLength: length };
   return collect(request, length);
 };
+
+/** Over HTTP/2 a body needs no header that announces it. */
+const hasUnframedBody = (request: IncomingMessage): boolean =>
+  isHttp2(request) &&
+  (request as { stream?: { endAfterHeaders?: boolean } }).stream?.endAfterHeaders === false;
 
 const collect = (request: IncomingMessage, length: number): Promise<RequestBody> =>
   new Promise((resolve, reject) => {

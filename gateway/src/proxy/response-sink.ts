@@ -80,7 +80,7 @@ export class ResponseWriter implements ResponseSink {
     const { response, onDone } = this.#options;
     if (!this.#headWritten) this.#writeHead();
     if (!response.writableEnded) {
-      if (trailers.length > 0) response.addTrailers(asPairs(trailers));
+      if (trailers.length > 0) response.addTrailers(Object.fromEntries(asPairs(trailers)));
       response.end();
     }
     onDone();
@@ -95,7 +95,10 @@ export class ResponseWriter implements ResponseSink {
 
   #writeHead(): void {
     this.#headWritten = true;
-    this.#options.response.writeHead(this.#status, this.#reason, this.#headers);
+    const { response } = this.#options;
+    // HTTP/2 has no reason phrase, and warns of one.
+    if ('stream' in response) response.writeHead(this.#status, this.#headers);
+    else response.writeHead(this.#status, this.#reason, this.#headers);
   }
 }
 

@@ -11,7 +11,12 @@ export const accessLog: Middleware<ServiceState> = function accessLog(ctx, next)
   const startMs = performance.now();
   ctx.res.once('close', () => {
     const status = ctx.res.statusCode;
-    const complete = ctx.res.writableFinished;
+    // Responses of HTTP/2 do not know whether they are finished; their streams do.
+    const { writableFinished, stream } = ctx.res as {
+      writableFinished?: boolean;
+      stream?: { rstCode: number };
+    };
+    const complete = writableFinished ?? stream?.rstCode === 0;
     const record = {
       start: start.toISOString(),
       duration_ms: Math.round((performance.now() - startMs) * 1000) / 1000,

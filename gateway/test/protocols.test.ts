@@ -1,0 +1,110 @@
+import 'reflect-metadata';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import { request } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { X509CertificateGenerator } from '@peculiar/x509';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { startGateway, startUpstream, stopAll } from './start-gateway.ts';
+
+const sessions: ClientHttp2Session[] = [];
+afterEach(async () => {
+  for (const session of sessions.splice(0)) session.destroy();
+  await stopAll();
+});
+
+const startFor = async (settings: object) => {
+  const origin = await startUpstream((incoming, outgoing) => {
+    outgoing.writeHead(200, {
+      'content-type': 'application/json',
+      'keep-alive': 'timeout=9',
+      'set-cookie': ['a=1', 'b=2'],
+    });
+    incoming.on('data', (chunk: Buffer) => outgoing.write(chunk));
+    incoming.on('end', () =>
+      outgoing.end(incoming.method === 'POST' ? '' : JSON.stringify(incoming.headers)),
+    );
+  });
+  return startGateway({
+    ...settings,
+    table: {
+      upstreams: { u: { addresses: [origin] } },
+      routes: [{ path: '/a', upstream: 'u', access: 'public' }],
+    },
+  });
+};
+
+const ask = async (session: ClientHttp2Session, headers: Record<string, string>, body = '') => {
+  const stream = session.request(headers, { endStream: body === '' });
+  if (body !== '') stream.end(body);
+  const [head] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+  let text = '';
+  for await (const chunk of stream) text += String(chunk);
+  return { head, text };
+};
+
+const open = (url: string, options = {}): ClientHttp2Session => {
+  const session = connect(url, options);
+  sessions.push(session);
+  return session;
+};
+
+const makeCertificate = async () => {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=localhost',
+    keys,
+    signingAlgorithm: algorithm,
+  });
+  const der = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  return {
+    certificate: certificate.toString('pem'),
+    key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`,
+  };
+};
+
+describe('HTTP/2', () => {
+  test('without TLS: requests go on over HTTP/1.1, with the authority as their host', async () => {
+    const { url, records } = await startFor({ protocol: 'h2c' });
+    const session = open(url);
+    const { head, text } = await ask(session, {
+      ':path': '/a/b?c',
+      ':authority': 'gateway.example',
+      'x-forwarded-for': '6.6.6.6',
+    });
+    expect(head).toMatchObject({ ':status': 200, 'set-cookie': ['a=1', 'b=2'] });
+    expect(head).not.toHaveProperty('keep-alive');
+    expect(JSON.parse(text)).toMatchObject({
+      'x-forwarded-host': 'gateway.example',
+      'x-forwarded-for': '127.0.0.1',
+    });
+    expect(records.at(-1)).toMatchObject({ 'http.route': '/a', 'http.response.status_code': 200 });
+  });
+
+  test('bodies, refusals and what is not found', async () => {
+    const { url } = await startFor({ protocol: 'h2c' });
+    const session = open(url);
+    const body = 'x'.repeat(100_000);
+    expect((await ask(session, { ':path': '/a', ':method': 'POST' }, body)).text).toBe(body);
+    const refused = await ask(session, { ':path': '/a/../b' });
+    expect(refused.head[':status']).toBe(400);
+    expect(JSON.parse(refused.text)).toMatchObject({ code: 'invalid_request' });
+    expect((await ask(session, { ':path': '/b' })).head[':status']).toBe(404);
+  });
+});
+
+describe('TLS', () => {
+  test('speaks HTTP/2 and HTTP/1.1, and says so to the upstream', async () => {
+    const tls = await makeCertificate();
+    const { url } = await startFor({ tls });
+    const secure = url.replace('http:', 'https:');
+    const { text } = await ask(open(secure, { rejectUnauthorized: false }), { ':path': '/a' });
+    expect(JSON.parse(text)).toMatchObject({ 'x-forwarded-proto': 'https' });
+    const outgoing = request(`${secure}/a`, { rejectUnauthorized: false, agent: false });
+    const [response] = (await once(outgoing.end(), 'response')) as [IncomingMessage];
+    let answer = '';
+    for await (const chunk of response) answer += String(chunk);
+    expect(JSON.parse(answer)).toMatchObject({ 'x-forwarded-proto': 'https' });
+  });
+});
