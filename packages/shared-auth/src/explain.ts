@@ -2,6 +2,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { applicationIdOf, claimChecks, isKeyIssuer, type Claims, type ClaimRules } from './claims.ts';
 import { parseCompactJws } from './compact-jws.ts';
 import { InvalidTokenError, type TokenCheck } from './errors.ts';
+import { chooseSigningJwks, isStrongKey, type SigningKey } from './jwks.ts';
 import { assertPolicy, refusalOf, type Policy } from './policy.ts';
 import { toPrincipal } from './principal.ts';
 import { createTrust, type TrustOptions } from './trust.ts';
@@ -177,6 +178,22 @@ const explainForm = (token: string): { checks: ExplainedCheck[]; kid?: string; c
   }
 };
 
+/** The key that a verifier would take, out of the same choice. */
+const signingKeyOf = (
+  keys: NonNullable<ExplainOptions['keys']>,
+  kid: string,
+): Pick<SigningKey, 'publicKey' | 'issuer'> | undefined => {
+  try {
+    const jwk = chooseSigningJwks(keys).find((each) => each.kid === kid);
+    if (jwk === undefined) return undefined;
+    const { n, e, issuer } = jwk;
+    const publicKey = createPublicKey({ key: { kty: 'RSA', n, e }, format: 'jwk' });
+    return isStrongKey(publicKey) ? { publicKey, issuer } : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
 const explainSignature = (
   token: string,
   kid: string,
@@ -191,10 +208,10 @@ const explainSignature = (
     ];
   }
   const names = keys.map((key) => key['kid']);
-  const key = keys.find((each) => each['kid'] === kid && each['use'] === 'sig' && each['kty'] === 'RSA');
+  const key = signingKeyOf(keys, kid);
   if (key === undefined) {
     const cause =
-      'The authority does not publish this key: the token is of another authority or tenant, or its key was withdrawn.';
+      'The authority does not publish this key, or not as one for tokens: the token is of another authority or tenant, or its key was withdrawn.';
     return [
       { check: 'signature', verdict: 'failed', found: kid, expected: names, cause },
       { check: 'key_issuer', verdict: 'skipped' },
@@ -204,10 +221,10 @@ const explainSignature = (
   const isSigned = verify(
     'sha256',
     Buffer.from(token.slice(0, end)),
-    createPublicKey({ key, format: 'jwk' }),
+    key.publicKey,
     Buffer.from(token.slice(end + 1), 'base64url'),
   );
-  const keyIssuer = key['issuer'] as string | undefined;
+  const { issuer: keyIssuer } = key;
   const isBound = isKeyIssuer(keyIssuer, claims, rules);
   return [
     {

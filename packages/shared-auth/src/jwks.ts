@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import jwksRsa from 'jwks-rsa';
+import { contextHeadersOf } from './context-headers.ts';
 import type { EntraNetwork } from './network.ts';
 
 /** A key that may sign tokens. */
@@ -16,12 +17,18 @@ export class KeySetError extends Error {
 }
 
 const minModulusBits = 2048;
+/** A key of any size would let the set decide what a verification costs. */
+const maxModulusBits = 8192;
+/** F4, the least exponent that NIST SP 800-89 §5.3.3 takes, and a bound on the cost again. */
+const minExponent = 65_537n;
+const maxExponent = 2n ** 32n;
 const maxKeys = 1000;
 
 interface Jwk extends Record<string, unknown> {
   kid: string;
   n: string;
   e: string;
+  issuer?: string;
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
@@ -41,17 +48,12 @@ const isSigningJwk = (jwk: unknown): jwk is Jwk => {
   );
 };
 
-const parseKeySet = (body: string): Jwk[] => {
-  let document: unknown;
-  try {
-    document = JSON.parse(body);
-  } catch {
-    throw new KeySetError('the key set is not JSON');
-  }
-  const keys = (document as { keys?: unknown } | null)?.keys;
-  if (!Array.isArray(keys)) throw new KeySetError('the key set has no "keys"');
-  if (keys.length > maxKeys) throw new KeySetError(`the key set has more than ${maxKeys} keys`);
-  return keys.filter(isSigningJwk);
+/** Whether the numbers of a key are fit for RS256. */
+export const isStrongKey = ({ asymmetricKeyDetails }: KeyObject): boolean => {
+  const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {};
+  const isExponent =
+    publicExponent >= minExponent && publicExponent < maxExponent && publicExponent % 2n === 1n;
+  return isExponent && modulusLength >= minModulusBits && modulusLength <= maxModulusBits;
 };
 
 /** Refuses sets in which one name stands for two keys: which of them verified would be chance. */
@@ -66,9 +68,30 @@ const assertUniqueKids = (jwks: readonly Jwk[]): void => {
   }
 };
 
+/** The keys of a set that may sign tokens, as far as the set says. @throws {@link KeySetError} for a set as a whole */
+export const chooseSigningJwks = (keys: readonly unknown[]): Jwk[] => {
+  if (keys.length > maxKeys) throw new KeySetError(`the key set has more than ${maxKeys} keys`);
+  const chosen = keys.filter(isSigningJwk);
+  assertUniqueKids(chosen);
+  if (chosen.length === 0) throw new KeySetError('the key set has no signing key');
+  return chosen;
+};
+
+const parseKeySet = (body: string): Jwk[] => {
+  let document: unknown;
+  try {
+    document = JSON.parse(body);
+  } catch {
+    throw new KeySetError('the key set is not JSON');
+  }
+  const keys = (document as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(keys)) throw new KeySetError('the key set has no "keys"');
+  return chooseSigningJwks(keys);
+};
+
 /**
- * Fetches a JWK set and returns those of its keys that may verify tokens: `use` is `sig`, RSA of at least 2048 bits,
- * unique `kid`. jwks-rsa imports the keys; fetching and choosing are ours.
+ * Fetches a JWK set and returns those of its keys that may verify tokens: `use` is `sig`, RSA of 2048 to
+ * 8192 bits, unique `kid`. jwks-rsa imports the keys; fetching and choosing are ours.
  *
  * @throws {@link KeySetError} for an answer that is no usable set, so that it never replaces one that is
  * @throws EntraNetworkError without an answer
@@ -85,12 +108,10 @@ export const fetchSigningKeys = async (
     rateLimit: false,
     fetcher: async (uri) => {
       const { status, body } = await network.request(uri, {
-        headers: { accept: 'application/json', ...headers },
+        headers: { ...contextHeadersOf(headers), accept: 'application/json' },
       });
       if (status !== 200) throw new KeySetError(`the keys address answered ${status}`);
       const keys = parseKeySet(body);
-      assertUniqueKids(keys);
-      if (keys.length === 0) throw new KeySetError('the key set has no signing key');
       for (const { kid, issuer } of keys) issuers.set(kid, issuer);
       return { keys: keys.map(({ kid, n, e }) => ({ kty: 'RSA', use: 'sig', kid, n, e })) };
     },
@@ -101,7 +122,7 @@ export const fetchSigningKeys = async (
       publicKey: createPublicKey(key.getPublicKey()),
       issuer: issuers.get(key.kid) as string | undefined,
     }))
-    .filter(({ publicKey }) => (publicKey.asymmetricKeyDetails?.modulusLength ?? 0) >= minModulusBits);
-  if (keys.length === 0) throw new KeySetError('the key set has no signing key of 2048 bits or more');
+    .filter(({ publicKey }) => isStrongKey(publicKey));
+  if (keys.length === 0) throw new KeySetError('the key set has no signing key of 2048 to 8192 bits');
   return keys;
 };

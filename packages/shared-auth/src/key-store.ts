@@ -2,6 +2,7 @@ import { IdentityUnavailableError } from './errors.ts';
 import { fetchSigningKeys, KeySetError, type SigningKey } from './jwks.ts';
 import type { EntraNetwork } from './network.ts';
 import type { AuthObserver } from './observer.ts';
+import { isOver } from './pause.ts';
 import { spreadRetryAfter } from './retry-after.ts';
 
 export interface KeyStoreOptions {
@@ -41,12 +42,15 @@ const refreshAfterMs = 1 * hours;
 const maxAgeMs = 24 * hours;
 /** Last known good: for how much longer a set serves when it cannot be fetched again. */
 const lastKnownGoodMs = 1 * hours;
-/** Unknown names cause at most one fetch in this time, so that a flood of them costs nothing. */
+/** Unknown names cause at most one fetch in this time, so that a flood of them costs nothing; the others have to wait. */
 const unknownKidIntervalMs = 5 * minutes;
 /** After a failed fetch with keys at hand, the next attempt waits for this long. */
 const retryRefreshMs = 1 * minutes;
 /** After a failed fetch with none, callers are answered without another for this long. */
 const coldRetryMs = 1000;
+
+/** Names that are remembered as absent, so that what an attacker makes up does not pile up. */
+const maxAbsentKids = 1000;
 
 interface KeySet {
   keys: ReadonlyMap<string, SigningKey>;
@@ -66,24 +70,39 @@ const keepUnchanged = (
     }),
   );
 
+/** Names that were looked for and not found; the newest ones. */
+const createAbsentKids = (): { add(kid: string): void; has(kid: string): boolean } => {
+  const kids = new Set<string>();
+  return {
+    add(kid) {
+      if (kids.size >= maxAbsentKids) for (const oldest of kids) if (kids.delete(oldest)) break;
+      kids.add(kid);
+    },
+    has: (kid) => kids.has(kid),
+  };
+};
+
 export const createKeyStore = ({ url, network, clock, observer }: KeyStoreOptions): KeyStore => {
   let current: KeySet | undefined;
   let inFlight: Promise<void> | undefined;
   let failure: { atMs: number; error: unknown } | undefined;
-  let refreshDueMs = 0;
   let unknownKidFetchedAtMs = -Infinity;
+  const absent = createAbsentKids();
+
+  const replace = (fetched: readonly SigningKey[]): void => {
+    const previous = current;
+    current = { keys: keepUnchanged(fetched, previous), fetchedAtMs: clock() };
+    failure = undefined;
+    for (const kid of previous?.keys.keys() ?? []) if (!current.keys.has(kid)) absent.add(kid);
+  };
 
   const fetchKeys = async (headers: Readonly<Record<string, string>>): Promise<void> => {
     const startMs = performance.now();
     try {
-      const keys = await fetchSigningKeys(network, url, headers);
-      current = { keys: keepUnchanged(keys, current), fetchedAtMs: clock() };
-      refreshDueMs = current.fetchedAtMs + refreshAfterMs;
-      failure = undefined;
+      replace(await fetchSigningKeys(network, url, headers));
       observer.keysFetched?.({ url, outcome: 'ok', durationMs: performance.now() - startMs });
     } catch (error) {
       failure = { atMs: clock(), error };
-      refreshDueMs = failure.atMs + retryRefreshMs;
       const outcome = error instanceof KeySetError ? 'refused' : 'unavailable';
       observer.keysFetched?.({ url, outcome, durationMs: performance.now() - startMs, error });
     }
@@ -97,48 +116,64 @@ export const createKeyStore = ({ url, network, clock, observer }: KeyStoreOption
     return inFlight;
   };
 
-  const isWithin = (ageMs: number): boolean => current !== undefined && clock() < current.fetchedAtMs + ageMs;
+  const isRefreshDue = ({ fetchedAtMs }: KeySet, nowMs: number): boolean =>
+    failure === undefined
+      ? isOver(fetchedAtMs, refreshAfterMs, nowMs)
+      : isOver(failure.atMs, retryRefreshMs, nowMs);
 
-  const unavailable = (): IdentityUnavailableError =>
-    new IdentityUnavailableError({
-      retryAfterSeconds: spreadRetryAfter(),
-      cause: failure?.error,
-      logFields: { keys: url },
-    });
+  /** A set serves for its time, and for another hour only where it could not be fetched again. */
+  const isGood = ({ fetchedAtMs }: KeySet, nowMs: number): boolean =>
+    nowMs < fetchedAtMs + maxAgeMs + (failure === undefined ? 0 : lastKnownGoodMs);
+
+  const unavailable = (retryAfterSeconds = spreadRetryAfter()): IdentityUnavailableError =>
+    new IdentityUnavailableError({ retryAfterSeconds, cause: failure?.error, logFields: { keys: url } });
 
   const ensureKeys = async (headers?: Readonly<Record<string, string>>): Promise<void> => {
-    if (isWithin(maxAgeMs)) {
-      if (clock() >= refreshDueMs) void refresh(headers);
+    if (current !== undefined && clock() < current.fetchedAtMs + maxAgeMs) {
+      if (isRefreshDue(current, clock())) void refresh(headers);
       return;
     }
-    const pauseMs = isWithin(maxAgeMs + lastKnownGoodMs) ? retryRefreshMs : coldRetryMs;
-    if (failure === undefined || clock() >= failure.atMs + pauseMs) await refresh(headers);
-    if (!isWithin(maxAgeMs + lastKnownGoodMs)) throw unavailable();
+    const pauseMs = current !== undefined && isGood(current, clock()) ? retryRefreshMs : coldRetryMs;
+    if (failure === undefined || isOver(failure.atMs, pauseMs, clock())) await refresh(headers);
+    if (current === undefined || !isGood(current, clock())) throw unavailable();
+  };
+
+  /** Looks whether a name is new, within the budget for that. */
+  const lookUpUnknown = async (
+    kid: string,
+    headers: Readonly<Record<string, string>> | undefined,
+  ): Promise<void> => {
+    if (inFlight) await inFlight;
+    else if (isOver(unknownKidFetchedAtMs, unknownKidIntervalMs, clock())) {
+      unknownKidFetchedAtMs = clock();
+      await refresh(headers);
+    } else if (!absent.has(kid)) {
+      // Somebody else's unknown name used up the fetch, and this one may be that of a key which is newer than the set.
+      // To say that its token is bad would let anybody who makes names up turn away the callers after a rotation.
+      const waitMs = unknownKidFetchedAtMs + unknownKidIntervalMs - clock();
+      throw unavailable(Math.ceil(waitMs / 1000));
+    }
   };
 
   return {
     peek(kid, nowMs) {
-      return nowMs < refreshDueMs ? current?.keys.get(kid) : undefined;
+      return current === undefined || isRefreshDue(current, nowMs) ? undefined : current.keys.get(kid);
     },
     async find(kid, headers) {
       const before = current;
       await ensureKeys(headers);
-      const known = current?.keys.get(kid);
-      if (known || current !== before) return known;
-      if (inFlight) await inFlight;
-      else if (clock() >= unknownKidFetchedAtMs + unknownKidIntervalMs) {
-        unknownKidFetchedAtMs = clock();
-        await refresh(headers);
-      }
+      if (current === before && current?.keys.has(kid) !== true) await lookUpUnknown(kid, headers);
       const found = current?.keys.get(kid);
+      if (found) return found;
       // The name may be that of a new key: without the issuer's answer the token is neither good nor bad.
-      if (!found && failure) throw unavailable();
-      return found;
+      if (failure) throw unavailable();
+      absent.add(kid);
+      return undefined;
     },
     trusts(key, nowMs) {
       if (current === undefined || current.keys.get(key.kid) !== key) return false;
-      if (nowMs >= refreshDueMs) void refresh();
-      return nowMs < current.fetchedAtMs + maxAgeMs + lastKnownGoodMs;
+      if (isRefreshDue(current, nowMs)) void refresh();
+      return isGood(current, nowMs);
     },
     async ready() {
       await ensureKeys();

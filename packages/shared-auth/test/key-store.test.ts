@@ -8,15 +8,28 @@ const hour = 60 * minute;
 let issuer: TestIssuer;
 let now: number;
 let verifier: TokenVerifier;
+let fetchesUnderWay: number;
 
 beforeEach(async () => {
   issuer = await startTestIssuer();
   now = Date.now();
+  const network = createEntraNetwork({ ca: issuer.ca, timeoutMs: 1500 });
+  fetchesUnderWay = 0;
   verifier = createTokenVerifier({
     authorityHost: issuer.origin,
     tenantId,
     clientId: apiClientId,
-    network: createEntraNetwork({ ca: issuer.ca, timeoutMs: 1500 }),
+    network: {
+      ...network,
+      async request(...args) {
+        fetchesUnderWay += 1;
+        try {
+          return await network.request(...args);
+        } finally {
+          fetchesUnderWay -= 1;
+        }
+      },
+    },
     clock: () => now,
   });
 });
@@ -31,6 +44,11 @@ const settleBackground = async (): Promise<void> => {
   await verifier.verify(unknown).catch(() => {});
 };
 
+/** A fetch in the background has failed when nothing is under way any more. */
+const settled = async (): Promise<void> => {
+  while (fetchesUnderWay > 0) await new Promise((resolve) => setImmediate(resolve));
+};
+
 test('a hundred cold callers cause one fetch, with the headers of the first', async () => {
   const tokens = Array.from({ length: 100 }, () => token());
   await Promise.all(tokens.map((each) => verifier.verify(each, { headers: { 'x-request-id': 'r-1' } })));
@@ -40,14 +58,41 @@ test('a hundred cold callers cause one fetch, with the headers of the first', as
 
 test('a flood of unknown kids causes one fetch in five minutes and fails no valid token', async () => {
   await verifier.ready();
+  const forge = (kid: string): string => mint(issuer, now, {}, createKey(kid, 1024));
+  await expect(verifier.verify(forge('k'))).rejects.toMatchObject({ status: 401, check: 'key_id' });
   for (let round = 0; round < 50; round += 1) {
-    const forged = mint(issuer, now, {}, { ...createKey(`k${round}`, 1024) });
-    await expect(verifier.verify(forged)).rejects.toMatchObject({ status: 401, check: 'key_id' });
+    // Not known to be bad: only its fetch has been used up.
+    await expect(verifier.verify(forge(`k${round}`))).rejects.toMatchObject({ status: 503 });
     await verifier.verify(token());
   }
+  await expect(verifier.verify(forge('k'))).rejects.toMatchObject({ status: 401, check: 'key_id' });
   expect(issuer.keyFetches).toHaveLength(2);
   now += 5 * minute;
-  await expect(verifier.verify(mint(issuer, now, {}, createKey('k')))).rejects.toMatchObject({ status: 401 });
+  await expect(verifier.verify(forge('k'))).rejects.toMatchObject({ status: 401 });
+  expect(issuer.keyFetches).toHaveLength(3);
+}, 20_000);
+
+test('a rotation in a flood of unknown kids: new tokens have to wait, but are never called invalid', async () => {
+  await verifier.ready();
+  const forge = (): string => mint(issuer, now, {}, createKey(undefined, 1024));
+  await expect(verifier.verify(forge())).rejects.toMatchObject({ status: 401 });
+  const old = token();
+  issuer.keys = [createKey()];
+  const outcomes = new Set<unknown>();
+  for (let elapsed = 0; elapsed < 290; elapsed += 10) {
+    await verifier.verify(forge()).catch(() => {});
+    const outcome = verifier.verify(token()).catch(({ status }: { status: number }) => status);
+    outcomes.add(await outcome);
+    now += 10_000;
+  }
+  expect([...outcomes]).toEqual([503]);
+  expect(issuer.keyFetches).toHaveLength(2);
+  await expect(verifier.verify(token())).rejects.toMatchObject({ headers: { 'Retry-After': '10' } });
+  now += 10_000;
+  await verifier.verify(forge()).catch(() => {});
+  await verifier.verify(token());
+  // The name of a withdrawn key is known to be gone.
+  await expect(verifier.verify(old)).rejects.toMatchObject({ status: 401, check: 'key_id' });
   expect(issuer.keyFetches).toHaveLength(3);
 }, 20_000);
 
@@ -168,4 +213,101 @@ test('principals are frozen and end with their token', async () => {
   await verifier.verify(each);
   now += 5 * minute;
   await expect(verifier.verify(each)).rejects.toMatchObject({ check: 'expired' });
+});
+
+const published = (change: Record<string, unknown>): TestIssuer['keysReply'] => ({
+  body: JSON.stringify({ keys: [{ ...issuer.jwks().keys[0], ...change }] }),
+});
+
+test.each<[string, Record<string, unknown>]>([
+  ['exponent 3', { e: 'Aw' }],
+  ['an even exponent', { e: 'AQAC' }],
+  ['an endless exponent', { e: Buffer.alloc(64, 255).toString('base64url') }],
+  ['more than 8192 bits', { n: Buffer.alloc(1026, 255).toString('base64url') }],
+])('a key with %s is none', async (_, change) => {
+  issuer.keysReply = published(change);
+  await expect(verifier.verify(token())).rejects.toMatchObject({ status: 503 });
+});
+
+test('a set of more than a thousand keys is none', async () => {
+  const [key] = issuer.jwks().keys;
+  const keys = Array.from({ length: 1000 }, (_, index) => ({ ...key, kid: `k${index}` }));
+  issuer.keysReply = { body: JSON.stringify({ keys: [...keys, key] }) };
+  await expect(verifier.verify(token())).rejects.toMatchObject({ status: 503 });
+  issuer.keysReply = { body: JSON.stringify({ keys: [...keys.slice(1), key] }) };
+  now += 1000;
+  await verifier.verify(token());
+});
+
+test('a name of 256 characters is the longest', async () => {
+  const [signer = createKey()] = issuer.keys;
+  issuer.keys = [256, 257].map((length) => ({ ...signer, kid: 'k'.repeat(length) }));
+  await verifier.verify(token(issuer.keys[0]));
+  await expect(verifier.verify(token(issuer.keys[1]))).rejects.toMatchObject({ check: 'key_id' });
+});
+
+test("headers of a caller that are not its request's name do not go along", async () => {
+  const headers = {
+    accept: 'text/html',
+    authorization: 'Bearer x',
+    traceparent: 'a\nb',
+    'X-Request-Id': 'r',
+  };
+  await verifier.verify(token(), { headers });
+  const [fetched] = issuer.keyFetches;
+  expect(fetched).toMatchObject({ accept: 'application/json', 'x-request-id': 'r' });
+  expect(fetched).not.toHaveProperty('authorization');
+  expect(fetched).not.toHaveProperty('traceparent');
+});
+
+test('a remembered token of a withdrawn key ends when the set does, though nobody asks for another', async () => {
+  const long = mint(issuer, now, { exp: Math.floor(now / 1000) + 28 * 3600 });
+  await verifier.verify(long);
+  now += 24.5 * hour;
+  expect(verifier.recall(long)).toBeUndefined();
+});
+
+test('a remembered token lives through an hour of failing fetches, and no longer', async () => {
+  const long = mint(issuer, now, { exp: Math.floor(now / 1000) + 28 * 3600 });
+  await verifier.verify(long);
+  issuer.keysReply = { status: 503, body: '' };
+  now += 24.5 * hour;
+  await verifier.verify(long);
+  expect(verifier.recall(long)).toBeDefined();
+  now += 0.6 * hour;
+  expect(verifier.recall(long)).toBeUndefined();
+});
+
+test('in an outage a service with keys asks once a minute', async () => {
+  await verifier.verify(token());
+  issuer.keysReply = { status: 503, body: '' };
+  now += hour;
+  for (let second = 0; second < 120; second += 1) {
+    await verifier.verify(token());
+    await settled();
+    now += 1000;
+  }
+  expect(issuer.keyFetches).toHaveLength(3);
+});
+
+test('in an outage a service without keys asks once a second', async () => {
+  issuer.keysReply = { status: 503, body: '' };
+  const each = token();
+  for (let call = 0; call < 20; call += 1) {
+    await expect(verifier.verify(each)).rejects.toMatchObject({ status: 503 });
+    now += 100;
+  }
+  expect(issuer.keyFetches).toHaveLength(2);
+});
+
+test('a clock that is set back prolongs no pause', async () => {
+  issuer.keysReply = { status: 503, body: '' };
+  await expect(verifier.verify(token())).rejects.toMatchObject({ status: 503 });
+  issuer.keysReply = undefined;
+  now -= hour;
+  await verifier.verify(token());
+  await verifier.verify(mint(issuer, now, {}, createKey('unknown'))).catch(() => {});
+  now -= hour;
+  issuer.keys = [createKey()];
+  await verifier.verify(token());
 });
