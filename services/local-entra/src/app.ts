@@ -30,7 +30,7 @@ export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa
   app.use(accessLog);
   app.use(controls.requests.record);
   app.use(problemDetails());
-  app.use(strikeFaults(controls.faults));
+  app.use(strikeFaults(entra, controls.faults));
   app.use(pageRoutes(entra, controls).routes());
   app.use(graphRoutes(entra).routes());
   app.use(stsRoutes(entra).routes());

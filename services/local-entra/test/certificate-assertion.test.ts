@@ -84,7 +84,9 @@ describe('a certificate assertion', () => {
   test('of an expired certificate says so', async () => {
     const { body } = await sendWith({}, old);
     expect(body['error_codes']).toEqual([700027]);
-    expect(body['error_description']).toContain('The key used is expired.');
+    expect(body['error_description']).toContain(
+      'The certificate used to sign the client assertion is expired.',
+    );
   });
 
   const now = Math.floor(Date.now() / 1000);

@@ -4,7 +4,7 @@ import { createPublicKey } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { startLocalEntra, type LocalEntra } from '@countersign/local-entra';
 import { makeCertificate, makeJwt, type CertifiedKey } from './assertion.ts';
-import { postForm, type Answer } from './https-client.ts';
+import { postForm, send as sendJson, type Answer } from './https-client.ts';
 
 const tenant = 'bbbb0000-0000-4000-8000-000000000001';
 const clientId = 'bbbb0000-0000-4000-8000-000000000002';
@@ -57,7 +57,12 @@ beforeEach(async () => {
           displayName: 'Federation',
           applications: [
             { name: 'api', identifierUris: ['api://api'], requestedAccessTokenVersion: 2 },
-            { name: 'client', appId: clientId, federatedCredentials },
+            {
+              name: 'client',
+              appId: clientId,
+              federatedCredentials,
+              grantedRoles: [{ resource: 'microsoft-graph', role: 'Application.ReadWrite.All' }],
+            },
             { name: 'none', appId: tenant },
           ],
         },
@@ -105,6 +110,23 @@ describe('a federated assertion', () => {
     expect((await send({ aud: audience.toLowerCase() })).body['error_codes']).toEqual([700212]);
     expect((await send({}, {}, tenant)).body['error_codes']).toEqual([70025]);
     expect(requests).toEqual([]);
+  });
+
+  test('is refused by issuer while its credential is on its way, and says so', async () => {
+    const other = 'https://other.test';
+    entra.delayPropagation({ federatedCredentials: 30 });
+    const token = await entra.forge({
+      client: clientId,
+      resource: 'https://graph.microsoft.com',
+      roles: ['Application.ReadWrite.All'],
+    });
+    const path = `/v1.0/applications(appId='${tenant}')/federatedIdentityCredentials`;
+    const credential = { name: 'other', issuer: other, subject, audiences: [audience] };
+    const headers = { authorization: `Bearer ${token}` };
+    const made = await sendJson(entra, path, { method: 'POST', headers }, JSON.stringify(credential));
+    expect(made.status).toBe(201);
+    expect((await send({ iss: other }, {}, tenant)).body['error_codes']).toEqual([700211]);
+    expect(entra.requests.refusals()[0]?.explanation).toContain('has not heard of it yet');
   });
 
   test('must be in force and signed with RS256', async () => {

@@ -75,6 +75,34 @@ describe('faults', () => {
     expect(await publishedKids()).toHaveLength(2);
   });
 
+  test('look like the own errors of the endpoint', async () => {
+    entra.faults.add({ endpoint: 'any', status: 503, retryAfterSeconds: 7 });
+    const token = await ask();
+    expect(token.headers).toMatchObject({
+      'retry-after': '7',
+      'x-ms-request-id': token.body['trace_id'],
+      'x-ms-clitelem': '1,90033,0,,',
+      'x-ms-ests-server': expect.any(String),
+    });
+    expect(token.body).toMatchObject({
+      error: 'temporarily_unavailable',
+      error_description: expect.stringMatching(
+        /^AADSTS90033: .+ Trace ID: \S+ Correlation ID: \S+ Timestamp: \S+ \S+Z$/,
+      ),
+      error_codes: [90033],
+      timestamp: expect.any(String),
+      correlation_id: expect.any(String),
+    });
+    entra.faults.clear();
+    entra.faults.add({ endpoint: 'graph', status: 429 });
+    const graph = await send(entra, '/v1.0/applications');
+    expect(graph).toMatchObject({ status: 429, headers: { 'request-id': expect.any(String) } });
+    expect(graph.body['error']).toMatchObject({
+      code: 'TooManyRequests',
+      innerError: { 'request-id': graph.headers['request-id'] },
+    });
+  });
+
   test('cut connections', async () => {
     entra.faults.add({ endpoint: 'any', disconnect: true, latencyMs: 1 });
     await expect(ask()).rejects.toThrow('socket hang up');

@@ -35,10 +35,10 @@ const findKey = (
   const thumbprint = Buffer.from(sha1 || sha256, 'base64url')
     .toString('hex')
     .toUpperCase();
-  if (!key) throw new StsError('assertionKeyNotFound', { thumbprint });
+  if (!key) throw new StsError('assertionKeyNotFound', {}, `thumbprint ${thumbprint}`);
   if (key.startMs <= nowMs && nowMs < key.endMs) return key;
   const [start, end] = [key.startMs, key.endMs].map((ms) => new Date(ms).toISOString());
-  throw new StsError('assertionKeyExpired', { thumbprint, start: start ?? '', end: end ?? '' });
+  throw new StsError('assertionKeyExpired', {}, `thumbprint ${thumbprint}, from ${start} to ${end}`);
 };
 
 const audiences = ({ tenant, origin }: CertificateAssertionCheck): Set<string> => {

@@ -17,15 +17,21 @@ const requireCredential = ({ claims }: ClientAssertion, application: Application
   const visible = application.federatedIdentityCredentials.filter(
     ({ visibleFromMs }) => visibleFromMs <= nowMs,
   );
-  if (visible.length === 0) throw new StsError('noFederatedCredential', { appId });
+  if (application.federatedIdentityCredentials.length === 0) {
+    throw new StsError('noFederatedCredential', { appId });
+  }
+  const isPending = application.federatedIdentityCredentials.some(
+    (credential) => !visible.includes(credential) && credential.issuer === iss && credential.subject === sub,
+  );
+  const notKnownYet = isPending ? 'there is one, and the token endpoint has not heard of it yet' : undefined;
   const ofIssuer = visible.filter(({ issuer }) => issuer === iss);
-  if (ofIssuer.length === 0) throw new StsError('federatedIssuer', { issuer: iss });
+  if (ofIssuer.length === 0) throw new StsError('federatedIssuer', { issuer: iss }, notKnownYet);
   const ofSubject = ofIssuer.filter(({ subject }) => subject === sub);
-  if (ofSubject.length === 0) throw new StsError('federatedSubject', { subject: sub });
+  if (ofSubject.length === 0) throw new StsError('federatedSubject', { subject: sub }, notKnownYet);
   if (
     !ofSubject.some((credential) => credential.audiences.some((audience) => audiences.includes(audience)))
   ) {
-    throw new StsError('federatedAudience', { audience: audiences.join(',') });
+    throw new StsError('federatedAudience', { audience: audiences.join(',') }, notKnownYet);
   }
   return iss;
 };

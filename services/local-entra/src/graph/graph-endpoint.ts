@@ -66,7 +66,8 @@ export const graph = (entra: EntraContext): Middleware<ServiceState>[] => [
   },
 ];
 
-const renderGraphErrors = (entra: EntraContext): Middleware<ServiceState> =>
+/** Renders refusals as Graph does, with the headers that each of its answers has. */
+export const renderGraphErrors = (entra: Pick<EntraContext, 'clock' | 'origin'>): Middleware<ServiceState> =>
   async function renderGraphErrors(ctx, next) {
     const requestId = randomUUID();
     const clientRequestId = ctx.get('client-request-id') || requestId;

@@ -40,7 +40,7 @@ export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<Se
   app.use(requireLocalHost(input.allowedHosts));
   app.use(refuseBrowsers);
   app.use(refuseForwarded);
-  app.use(strikeFaults(controls.faults));
+  app.use(strikeFaults(entra, controls.faults));
   app.use(managedIdentityRoutes(entra, input.identityHeader).routes());
   return app;
 };

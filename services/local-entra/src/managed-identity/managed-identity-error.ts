@@ -15,20 +15,30 @@ export class ManagedIdentityError extends Error {
   }
 }
 
-const describe = (error: unknown): { status: number; code: string; message: string } | undefined => {
+const describe = (
+  error: unknown,
+  status = 400,
+): { status: number; code: string; message: string } | undefined => {
   if (error instanceof ManagedIdentityError) return error;
   if (!(error instanceof StsError)) return undefined;
-  return { status: 400, code: error.row.error, message: `AADSTS${error.row.number}: ${error.message}` };
+  return { status, code: error.row.error, message: `AADSTS${error.row.number}: ${error.message}` };
 };
 
-/** Renders refusals as IMDS (`error`, `error_description`) or App Service (`statusCode`, `message`) does. */
-export const renderManagedIdentityErrors = (flavour: 'app-service' | 'imds'): Middleware<TokenState> =>
+/**
+ * Renders refusals as IMDS (`error`, `error_description`) or App Service (`statusCode`, `message`) does.
+ *
+ * @param stsStatus HTTP status for what the token service refuses; 400 unless told.
+ */
+export const renderManagedIdentityErrors = (
+  flavour: 'app-service' | 'imds',
+  stsStatus?: number,
+): Middleware<TokenState> =>
   async function renderManagedIdentityErrors(ctx, next) {
     ctx.set('Cache-Control', 'no-store');
     try {
       await next();
     } catch (error) {
-      const described = describe(error);
+      const described = describe(error, stsStatus);
       if (!described) throw error;
       const { status, code, message } = described;
       Object.assign(ctx.state.logFields, {

@@ -1,6 +1,7 @@
 import type { Middleware } from 'koa';
 import type { Directory } from '../directory/directory.ts';
 import type { ServicePrincipal } from '../directory/entities.ts';
+import { StsError } from '../sts-errors/sts-error.ts';
 import type { TokenState } from '../token/token-state.ts';
 import { ManagedIdentityError } from './managed-identity-error.ts';
 
@@ -57,5 +58,8 @@ export const resolveIdentity = (directory: Directory, names: IdentityParameters)
     ctx.state.tenant = tenant;
     ctx.state.client = identity;
     Object.assign(ctx.state.logFields, { azp: identity.appId, tid: tenant.id });
+    if (!identity.accountEnabled) {
+      throw new StsError('disabledApplication', { appId: identity.appId, appName: identity.displayName });
+    }
     return next();
   };

@@ -61,7 +61,7 @@ export const errorTable = {
     number: 700027,
     status: 401,
     error: 'invalid_client',
-    text: "The certificate with identifier used to sign the client assertion is not registered on application. [Reason - The key was not found., Thumbprint of key used by client: '{thumbprint}']",
+    text: 'The certificate with identifier used to sign the client assertion is not registered on application. [Reason - The key was not found.]',
     errorPage: true,
     evidence: 'recorded',
   },
@@ -69,7 +69,7 @@ export const errorTable = {
     number: 700027,
     status: 401,
     error: 'invalid_client',
-    text: "The certificate used to sign the client assertion is expired. [Reason - The key used is expired., Thumbprint of key used by client: '{thumbprint}', Found key 'Start={start}, End={end}']",
+    text: 'The certificate used to sign the client assertion is expired.',
     errorPage: true,
     evidence: 'recorded',
   },
@@ -79,7 +79,7 @@ export const errorTable = {
     error: 'invalid_client',
     text: 'Client assertion contains an invalid signature. [Reason - The key used to sign the assertion is not the one that was found.]',
     errorPage: true,
-    evidence: 'recorded',
+    evidence: 'unverified',
   },
   assertionNotInForce: {
     number: 700024,
@@ -281,6 +281,32 @@ export const errorTable = {
     errorPage: true,
     evidence: 'recorded',
   },
+  disabledResource: {
+    number: 500014,
+    status: 400,
+    error: 'invalid_resource',
+    text: "The service principal for resource '{resource}' is disabled.",
+    errorPage: true,
+    evidence: 'unverified',
+  },
+  /** Made by weather alone. */
+  transient: {
+    number: 90033,
+    status: 503,
+    error: 'temporarily_unavailable',
+    text: 'A transient error has occurred. Please try again.',
+    errorPage: true,
+    evidence: 'unverified',
+  },
+  /** Made by weather alone. */
+  tenantThrottled: {
+    number: 90055,
+    status: 429,
+    error: 'temporarily_unavailable',
+    text: 'The tenant is throttled, because there are too many requests.',
+    errorPage: true,
+    evidence: 'unverified',
+  },
   notAssigned: {
     number: 501051,
     status: 400,
@@ -295,7 +321,7 @@ export const errorTable = {
     error: 'invalid_instance',
     text: 'Unknown or invalid instance.',
     errorPage: true,
-    evidence: 'recorded',
+    evidence: 'unverified',
   },
   unsupportedApiVersion: {
     number: 500501,

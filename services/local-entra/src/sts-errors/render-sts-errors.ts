@@ -37,6 +37,8 @@ export const renderStsErrors = (clock: Clock): Middleware<ServiceState> =>
     const traceId = randomUUID();
     ctx.set('X-Content-Type-Options', 'nosniff');
     ctx.set('x-ms-request-id', traceId);
+    const isToken = ctx.path.endsWith('/token');
+    if (isToken) ctx.set({ 'x-ms-ests-server': 'local-entra', 'x-ms-clitelem': '1,0,0,,' });
     if (ctx.get('return-client-request-id') === 'true') ctx.set('client-request-id', correlationIdOf(ctx));
     try {
       await next();
@@ -50,6 +52,7 @@ export const renderStsErrors = (clock: Clock): Middleware<ServiceState> =>
         ...(detail !== undefined && { detail }),
       });
       ctx.status = row.status;
+      if (isToken) ctx.set('x-ms-clitelem', `1,${row.number},0,,`);
       ctx.set('Cache-Control', 'no-store, no-cache');
       ctx.body = bodyOf(error, traceId, correlationIdOf(ctx), clock());
     }

@@ -17,6 +17,7 @@ export const resolveResource = (entra: EntraContext): Middleware<TokenState> =>
       throw new StsError('unknownResource', { resource: requestedResource, tenantName: tenant.displayName });
     }
     ctx.state.logFields['resource'] = resource.appId;
+    if (!resource.accountEnabled) throw new StsError('disabledResource', { resource: requestedResource });
     ctx.state.resource = resource;
     ctx.state.resourceApplication = application;
     return next();

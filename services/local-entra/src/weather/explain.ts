@@ -23,7 +23,7 @@ const reasons: Readonly<Record<StsErrorCause, string>> = {
   assertionNotInForce: 'the assertion has expired or is not in force yet (or the clocks disagree)',
   assertionOfAnotherClient: 'issuer or subject of the assertion is another client than client_id',
   assertionAudience: 'the audience of the assertion is not the token endpoint of this tenant',
-  noFederatedCredential: 'the application has no federated credential (or none that is known yet)',
+  noFederatedCredential: 'the application has no federated credential',
   federatedIssuer: 'no federated credential of the application has the issuer of the token, to the letter',
   federatedAudience:
     'no federated credential of the application has the audience of the token, to the letter',
@@ -46,6 +46,9 @@ const reasons: Readonly<Record<StsErrorCause, string>> = {
   malformedScope: 'the scope is malformed',
   severalResources: 'the scope names more than one API',
   unknownResource: 'no API with this App ID URI or client id is in the tenant',
+  disabledResource: 'the API is switched off in this tenant',
+  transient: 'a fault was asked for on the admin port',
+  tenantThrottled: 'a fault was asked for on the admin port',
   notAssigned: 'the API requires assignment, and no role is granted to the caller',
   unknownAuthority: 'the authority is not this one',
   unsupportedApiVersion: 'the api-version is not one of 1.0 and 1.1',

@@ -2,6 +2,12 @@ import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import type { Middleware, ParameterizedContext } from 'koa';
 import type { ServiceState } from '@countersign/service-kit';
+import type { EntraContext } from '../entra-context.ts';
+import { renderGraphErrors } from '../graph/graph-endpoint.ts';
+import { GraphError } from '../graph/graph-error.ts';
+import { renderManagedIdentityErrors } from '../managed-identity/managed-identity-error.ts';
+import { renderStsErrors } from '../sts-errors/render-sts-errors.ts';
+import { StsError } from '../sts-errors/sts-error.ts';
 import type { Fault, FaultEndpoint, Faults } from './faults.ts';
 
 const endpointPatterns: readonly [RegExp, FaultEndpoint][] = [
@@ -27,39 +33,46 @@ const wait = async (ctx: ParameterizedContext, latencyMs: number): Promise<void>
   await Promise.allSettled([timer, gone]);
 };
 
-const stsBody = (status: number): object => {
-  const [number, error, text] =
-    status === 429
-      ? [
-          90055,
-          'temporarily_unavailable',
-          'Tenant is throttled because it exceeded the allowed number of requests.',
-        ]
-      : [90033, 'temporarily_unavailable', 'A transient error has occurred. Please try again.'];
-  return { error, error_description: `AADSTS${number}: ${text}`, error_codes: [number] };
+/** Refuses in the words of the endpoint, by what renders its own refusals. */
+const refuse = async (
+  ctx: ParameterizedContext<ServiceState>,
+  { entra, endpoint, status }: { entra: EntraContext; endpoint: FaultEndpoint; status: number },
+): Promise<void> => {
+  const isThrottled = status === 429;
+  if (endpoint === 'graph') {
+    const code = isThrottled ? 'TooManyRequests' : 'ServiceUnavailable';
+    const error = new GraphError(status, code, 'This fault was asked for on the admin port of local-entra.');
+    await renderGraphErrors(entra)(ctx, () => Promise.reject(error));
+    return;
+  }
+  const error = new StsError(isThrottled ? 'tenantThrottled' : 'transient');
+  const flavour = ctx.path.startsWith('/msi/') ? 'app-service' : 'imds';
+  const render =
+    endpoint === 'managed-identity'
+      ? renderManagedIdentityErrors(flavour, status)
+      : renderStsErrors(entra.clock);
+  await render(ctx as never, () => Promise.reject(error));
 };
-
-const graphBody = (status: number): object => ({
-  error: {
-    code: status === 429 ? 'TooManyRequests' : 'ServiceUnavailable',
-    message: 'This fault was asked for on the admin port of local-entra.',
-  },
-});
 
 const html = (status: number): string =>
   `<html><head><title>${status}</title></head><body><h1>${status}</h1><hr>proxy</body></html>`;
 
-const answer = (ctx: ParameterizedContext, fault: Fault, status: number, endpoint: FaultEndpoint): void => {
-  ctx.status = status;
+const answer = async (
+  ctx: ParameterizedContext<ServiceState>,
+  fault: Fault,
+  refusal: { entra: EntraContext; endpoint: FaultEndpoint; status: number },
+): Promise<void> => {
+  const { status } = refusal;
   if (fault.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(fault.retryAfterSeconds));
   ctx.set('Cache-Control', 'no-store');
   if (fault.body === 'html') ctx.body = html(status);
   else if (fault.body === 'empty') ctx.body = '';
-  else ctx.body = endpoint === 'graph' ? graphBody(status) : stsBody(status);
+  else await refuse(ctx, refusal);
+  ctx.status = status;
 };
 
 /** Makes requests late or fail, as the admin port asked for. */
-export const strikeFaults = (faults: Faults): Middleware<ServiceState> =>
+export const strikeFaults = (entra: EntraContext, faults: Faults): Middleware<ServiceState> =>
   async function strikeFaults(ctx, next) {
     const endpoint = faults.list().length === 0 ? undefined : endpointOf(ctx.path);
     const fault = endpoint && faults.strike(endpoint);
@@ -75,6 +88,6 @@ export const strikeFaults = (faults: Faults): Middleware<ServiceState> =>
     } else if (fault.status === undefined) {
       await next();
     } else {
-      answer(ctx, fault, fault.status, endpoint);
+      await answer(ctx, fault, { entra, endpoint, status: fault.status });
     }
   };

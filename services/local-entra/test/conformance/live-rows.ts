@@ -1,4 +1,4 @@
-import { errorTable, type StsErrorCause } from '../../src/sts-errors/error-table.ts';
+import type { StsErrorCause } from '../../src/sts-errors/error-table.ts';
 import { ask, askWithAssertion, type Target, type TargetAnswer } from './target.ts';
 
 /** How to provoke a row of the table of errors. */
@@ -39,9 +39,3 @@ export const liveRows = {
       '/common/discovery/instance?api-version=9.9&authorization_endpoint=https://login.example/common/oauth2/v2.0/authorize',
     ),
 } as const satisfies Partial<Record<StsErrorCause, Provocation>>;
-
-/** What a row promises of its answer. */
-export const promised = (reason: StsErrorCause) => {
-  const { status, error, number } = errorTable[reason];
-  return { status, body: { error, error_codes: [number] } };
-};
