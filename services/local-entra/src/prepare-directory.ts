@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Clock } from './clock.ts';
 import { createDirectory, type Directory } from './directory/directory.ts';
 import { restoreSnapshot } from './directory/snapshot.ts';
-import { createStateSaver, readStateFile } from './directory/state-file.ts';
+import { createStateSaver, readStateFile, sweepDrafts } from './directory/state-file.ts';
 import { graphApplication } from './graph/graph-registration.ts';
 import { loadSecrets } from './secrets.ts';
 import { packagedSeed } from './seed/packaged-seed.ts';
@@ -36,6 +36,7 @@ export const prepareDirectory = async (options: PrepareDirectoryOptions): Promis
   const { clock, dataFolder, stateFile } = options;
   const directory = createDirectory();
   directory.addForeignApplication(graphApplication());
+  if (stateFile !== undefined) await sweepDrafts(stateFile);
   const snapshot = stateFile === undefined ? undefined : await readStateFile(stateFile);
   if (snapshot) restoreSnapshot(directory, snapshot);
   const wanted = await sowSeed({

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { startLocalEntra, type LocalEntra } from '@countersign/local-entra';
+import { createDirectory } from '../src/directory/directory.ts';
+import { createStateSaver, readStateFile } from '../src/directory/state-file.ts';
 import { postForm, send } from './https-client.ts';
 
 const tenant = '10ca10ca-0000-4000-8000-10ca10ca10ca';
@@ -86,6 +88,29 @@ describe('a state file', () => {
   });
 });
 
+test('a change that cannot be kept is taken back, and so is what waited for it', async () => {
+  const directory = createDirectory();
+  const tenantOf = (n: number) => ({ id: `tenant-${n}`, displayName: `${n}`, domains: [] });
+  let isBroken = false;
+  const save = createStateSaver(stateFile, directory, async (path, text) => {
+    if (isBroken) throw new Error('no space');
+    await writeFile(path, text);
+  });
+  directory.addTenant(tenantOf(1));
+  await save();
+  isBroken = true;
+  directory.addTenant(tenantOf(2));
+  const first = save();
+  directory.addTenant(tenantOf(3));
+  const results = await Promise.allSettled([first, save()]);
+  expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  expect([...directory.tenants()]).toEqual([tenantOf(1)]);
+  isBroken = false;
+  directory.addTenant(tenantOf(4));
+  await save();
+  expect(await readStateFile(stateFile)).toMatchObject({ tenants: [tenantOf(1), tenantOf(4)] });
+});
+
 test('a process that is killed while it saves leaves a whole state file, every time', async () => {
   const program = fileURLToPath(new URL('save-forever.ts', import.meta.url));
   for (let round = 0; round < 5; round++) {
@@ -94,11 +119,17 @@ test('a process that is killed while it saves leaves a whole state file, every t
     });
     // It is in the middle of the next save when it says that one is done.
     for (let saves = 0; saves <= round; saves++) await once(child.stdout, 'data');
+    // A reader at any time finds it whole, too: a file that was written in place would be cut short.
+    for (let read = 0; read < 60; read++) {
+      expect(await readFile(stateFile, 'utf8')).toMatch(/^\{"format":"local-entra"[^]*\]\}$/);
+    }
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect(JSON.parse(await readFile(stateFile, 'utf8'))).toMatchObject({ format: 'local-entra' });
   }
   const entra = await startLocalEntra({ dataFolder: folder, stateFile });
   await entra.close();
-  expect(await readdir(folder)).toContain('state.json');
+  const names = await readdir(folder);
+  expect(names).toContain('state.json');
+  expect(names.filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });

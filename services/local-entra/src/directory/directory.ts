@@ -2,6 +2,8 @@ import type { Application, AppRoleAssignment, ServicePrincipal, Tenant } from '.
 
 /** Everything that local-entra knows of tenants, found by the ids that requests carry. */
 export interface Directory {
+  /** Forgets everything but foreign applications. */
+  clear(): void;
   tenants(): Iterable<Tenant>;
   /** By GUID or domain, in any case. */
   findTenant(idOrDomain: string): Tenant | undefined;
@@ -79,6 +81,14 @@ export const createDirectory = (): Directory => {
   };
 
   return {
+    clear: () => {
+      for (const { appId, tenantId } of applicationsByAppId.values()) {
+        if (indexes.has(tenantId)) applicationsByAppId.delete(appId);
+      }
+      for (const map of [tenants, indexes, tenantsByDomain, assignmentsByPrincipal, assignmentsByResource]) {
+        map.clear();
+      }
+    },
     tenants: () => tenants.values(),
     findTenant: (idOrDomain) => {
       const name = idOrDomain.toLowerCase();

@@ -60,11 +60,20 @@ export const graph = (entra: EntraContext): Middleware<ServiceState>[] => [
       contextUrl: `${entra.origin()}/v1.0/$metadata`,
     });
     // Answered only when it is kept.
-    if (ctx.method !== 'GET') await entra.saveDirectory();
+    if (ctx.method !== 'GET') await save(entra, ctx.state.logFields);
     ctx.status = answer.status;
     ctx.body = answer.body;
   },
 ];
+
+const save = async (entra: EntraContext, logFields: Record<string, unknown>): Promise<void> => {
+  try {
+    await entra.saveDirectory();
+  } catch (error) {
+    logFields['cause'] = String(error);
+    throw new GraphError(503, 'ServiceUnavailable', 'The change could not be kept, and was undone.');
+  }
+};
 
 /** Renders refusals as Graph does, with the headers that each of its answers has. */
 export const renderGraphErrors = (entra: Pick<EntraContext, 'clock' | 'origin'>): Middleware<ServiceState> =>
