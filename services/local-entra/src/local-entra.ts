@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { createLogger, listen, type Logger, type Readiness } from '@countersign/service-kit';
 import { createApp } from './app.ts';
@@ -11,6 +12,7 @@ import { createServerIdentity } from './certificates/server-identity.ts';
 import { createSigningKeys } from './certificates/signing-keys.ts';
 import type { Clock } from './clock.ts';
 import type { EntraContext } from './entra-context.ts';
+import { lockFiles, type Unlock } from './lock-file.ts';
 import { createManagedIdentityApp } from './managed-identity/managed-identity-app.ts';
 import { prepareDirectory } from './prepare-directory.ts';
 import { publicOrigin } from './public-origin.ts';
@@ -68,7 +70,7 @@ export interface PreparedLocalEntra extends Omit<LocalEntra, 'close' | 'origin' 
   server: Server;
   /** The public origin; without one given, known once the server listens. */
   origin: () => string;
-  /** Closes the ports beside the main one. */
+  /** Closes the ports beside the main one, and lets others have the folder and the state file. */
   closeSidePorts: () => Promise<void>;
 }
 
@@ -99,6 +101,23 @@ const issuerLimits = { timeoutMs: 5000, maxBytes: 256 * 1024 };
  * @throws {ConfigError} for a seed, an origin, a file or a port that cannot be used.
  */
 export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise<PreparedLocalEntra> => {
+  const { dataFolder, stateFile } = options;
+  if (dataFolder !== undefined) await makePrivateFolder(dataFolder);
+  const unlock = await lockFiles([
+    ...(dataFolder === undefined
+      ? []
+      : [{ path: join(dataFolder, 'local-entra.lock'), what: `the folder ${dataFolder}` }]),
+    ...(stateFile === undefined ? [] : [{ path: `${stateFile}.lock`, what: `the file ${stateFile}` }]),
+  ]);
+  try {
+    return await prepareLocalEntra(options, unlock);
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+};
+
+const prepareLocalEntra = async (options: LocalEntraOptions, unlock: Unlock): Promise<PreparedLocalEntra> => {
   const { dataFolder } = options;
   const logger = options.logger ?? createLogger({ name: 'local-entra', version: '0', level: 'silent' });
   const readiness = options.readiness ?? { accepting: true };
@@ -106,7 +125,6 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
   const baseClock = options.clock ?? Date.now;
   const clockShift = { ms: 0 };
   const clock: Clock = () => baseClock() + clockShift.ms;
-  if (dataFolder !== undefined) await makePrivateFolder(dataFolder);
 
   const host = givenOrigin === undefined ? 'localhost' : new URL(givenOrigin).hostname;
   const { directory, secrets, save } = await prepareDirectory({ ...options, clock });
@@ -178,6 +196,7 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
     closeSidePorts: async () => {
       if (admin) await closeServer(admin.server);
       if (managedIdentity) await closeServer(managedIdentity.server);
+      await unlock();
     },
   };
 };
@@ -185,14 +204,19 @@ export const createLocalEntra = async (options: LocalEntraOptions = {}): Promise
 /** Starts a local Entra in this process, on a free port unless one is given. */
 export const startLocalEntra = async (options: StartLocalEntraOptions = {}): Promise<LocalEntra> => {
   const { server, origin, closeSidePorts, ...rest } = await createLocalEntra(options);
-  await listen(server, options.host ?? '127.0.0.1', options.port ?? 0);
+  try {
+    await listen(server, options.host ?? '127.0.0.1', options.port ?? 0);
+  } catch (error) {
+    await closeSidePorts();
+    throw error;
+  }
   return {
     ...rest,
     origin: origin(),
     port: (server.address() as AddressInfo).port,
     close: async () => {
-      await closeSidePorts();
       await closeServer(server);
+      await closeSidePorts();
     },
   };
 };
