@@ -11,6 +11,7 @@ import {
 import type Koa from 'koa';
 import { emulatorHeader } from './emulator-header.ts';
 import type { EntraContext } from './entra-context.ts';
+import { maskLog } from './mask-log.ts';
 import { graphRoutes, pageRoutes, stsRoutes } from './routes.ts';
 import type { Controls } from './weather/controls.ts';
 import { strikeFaults } from './weather/strike-faults.ts';
@@ -27,6 +28,7 @@ export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa
   app.use(requestContext(logger));
   app.use(emulatorHeader);
   app.use(health(readiness, {}, logger));
+  app.use(maskLog);
   app.use(accessLog);
   app.use(controls.requests.record);
   app.use(problemDetails());

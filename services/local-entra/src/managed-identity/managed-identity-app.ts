@@ -12,6 +12,7 @@ import type Koa from 'koa';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
 import { refuseBrowsers, refuseForwarded, requireLocalHost } from '../local-hosts.ts';
+import { maskLog } from '../mask-log.ts';
 import type { Controls } from '../weather/controls.ts';
 import { strikeFaults } from '../weather/strike-faults.ts';
 import { managedIdentityRoutes } from './managed-identity-routes.ts';
@@ -34,6 +35,7 @@ export const createManagedIdentityApp = (input: ManagedIdentityAppInput): Koa<Se
   app.use(requestContext(logger));
   app.use(emulatorHeader);
   app.use(health(input.readiness));
+  app.use(maskLog);
   app.use(accessLog);
   app.use(controls.requests.record);
   app.use(problemDetails());

@@ -14,6 +14,7 @@ import { z } from 'zod';
 import { emulatorHeader } from '../emulator-header.ts';
 import type { EntraContext } from '../entra-context.ts';
 import { refuseBrowsers, requireLocalHost } from '../local-hosts.ts';
+import { maskLog } from '../mask-log.ts';
 import { parseJson } from '../parse-json.ts';
 import { readBody } from '../read-body.ts';
 import type { Controls } from './controls.ts';
@@ -124,6 +125,7 @@ export const createAdminApp = (
   const app = createKoa(logger);
   app.use(requestContext(logger));
   app.use(emulatorHeader);
+  app.use(maskLog);
   app.use(accessLog);
   app.use(problemDetails());
   app.use(requireLocalHost(allowedHosts));

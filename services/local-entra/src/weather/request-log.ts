@@ -1,7 +1,8 @@
 import type { Middleware } from 'koa';
-import { withoutTokens, type ServiceState } from '@countersign/service-kit';
+import type { ServiceState } from '@countersign/service-kit';
 import type { Clock } from '../clock.ts';
 import type { Directory } from '../directory/directory.ts';
+import { withoutSecrets } from '../without-secrets.ts';
 import { explain } from './explain.ts';
 
 /** One request in the log. Holds no secret, token or assertion. */
@@ -34,7 +35,8 @@ export interface RequestLog {
   record: Middleware<ServiceState>;
 }
 
-const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' ? withoutSecrets(value) : undefined;
 
 const maxPathLength = 200;
 
@@ -81,7 +83,7 @@ export const createRequestLog = (
           time,
           requestId: ctx.state.requestContext.requestId,
           method: ctx.method,
-          path: withoutTokens(ctx.path).slice(0, maxPathLength),
+          path: withoutSecrets(ctx.path).slice(0, maxPathLength),
           status: ctx.res.statusCode,
           ...entryOf(ctx.state.logFields),
         });
