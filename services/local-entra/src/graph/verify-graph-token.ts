@@ -47,8 +47,8 @@ const permissionsOf = (
   claimed: unknown,
 ): Set<string> => {
   const roles = Array.isArray(claimed) ? claimed.map(String) : [];
-  const granted = grantsOn(directory, caller, api, clock()).map(({ role }) => role?.value);
-  return new Set(roles.filter((value) => granted.includes(value)));
+  const granted = new Set(grantsOn(directory, caller, api, clock()).map(({ role }) => role?.value));
+  return new Set(roles.filter((value) => granted.has(value)));
 };
 
 /**
