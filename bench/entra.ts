@@ -196,3 +196,13 @@ const ratios = {
 process.stdout.write(
   `${JSON.stringify({ bench: 'entra', node: process.version, rounds, ratios, medians })}\n`,
 );
+
+/** What local-entra promises. */
+const missed = [
+  ratios['sign/crypto.sign'] < 0.5 && 'at least 0.5 tokens for each bare signature',
+  ratios['tokens-10000/tokens-few'] < 0.9 && '10,000 applications as fast as a few, within a tenth',
+  medians.residentMegabytes10000Applications >= 120 && 'less than 120 MB with 10,000 applications under load',
+  medians.startMilliseconds >= 500 && 'ready in less than 500 ms',
+].filter((target) => target !== false);
+for (const target of missed) process.stderr.write(`  missed: ${target}\n`);
+if (missed.length > 0) process.exitCode = 1;
