@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { Context, Middleware } from 'koa';
 import koaJwt from 'koa-jwt';
 import { bearerToken } from './bearer.ts';
@@ -17,10 +18,22 @@ export interface AuthenticateOptions {
   onPrincipal?: (ctx: Context, principal: Principal) => void;
 }
 
-/** Marks requests that a policy has let through. Not in `ctx.state`, which any middleware may write. */
-const authorized = Symbol('authorized');
+/** What is known of a request. Not in `ctx.state`, which any middleware may write, and policies must not believe. */
+interface Authentication {
+  readonly principal: Principal;
+  isAuthorized: boolean;
+}
 
-type Guarded = Context & { [authorized]?: true };
+const authentication = Symbol('authentication');
+
+type Guarded = Context & { [authentication]?: Authentication };
+
+/** Takes back an answer that no policy has let through. */
+const withdrawAnswer = (ctx: Context): void => {
+  const { body } = ctx as { body: unknown };
+  if (body instanceof Readable) body.destroy();
+  ctx.body = null;
+};
 
 /** Node joins or drops repeated Authorization headers; the raw list has them all. */
 const authorizationHeaders = ({ rawHeaders }: Context['req']): string[] => {
@@ -58,8 +71,8 @@ const koaJwtEngine =
  * Authenticates the caller: afterwards `ctx.state.principal` is the application that sent the token.
  *
  * It authorizes nobody. Entra gives a token for any API to any application of the tenant, so a policy such as
- * {@link requireAppRole} has to follow. A successful answer that no policy has let through is replaced by an error
- * (500), for every caller, so that a forgotten policy shows at the first request. What a route writes around Koa
+ * {@link requireAppRole} has to follow. An answer that no policy has let through is replaced by an error (500) without
+ * its body, for every caller, so that a forgotten policy shows at the first request. What a route writes around Koa
  * (`ctx.respond = false`) cannot be taken back.
  *
  * @throws MissingTokenError, InvalidAuthorizationError, InvalidTokenError, IdentityUnavailableError
@@ -67,7 +80,7 @@ const koaJwtEngine =
 export const authenticate = (
   verifier: TokenVerifier,
   { headers, onPrincipal }: AuthenticateOptions = {},
-): Middleware =>
+): Middleware<AuthState> =>
   async function authenticate(ctx, next) {
     const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: ctx.querystring });
     const principal =
@@ -76,18 +89,22 @@ export const authenticate = (
         engine: koaJwtEngine(ctx),
         ...(headers && { headers: headers(ctx) }),
       }));
-    ctx.state['principal'] = principal;
+    const known: Authentication = { principal, isAuthorized: false };
+    (ctx as Guarded)[authentication] = known;
+    ctx.state.principal = principal;
     onPrincipal?.(ctx, principal);
     await next();
-    if (ctx.status < 400 && (ctx as Guarded)[authorized] !== true) {
+    const isUntouched = ctx.status === 404 && (ctx.body === undefined || ctx.body === null);
+    if (!known.isAuthorized && !isUntouched) {
+      withdrawAnswer(ctx);
       throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
     }
   };
 
-const principalOf = (ctx: Context): Principal => {
-  const { principal } = ctx.state as Partial<AuthState>;
-  if (principal === undefined) throw new Error('a policy needs authenticate before it');
-  return principal;
+const authenticationOf = (ctx: Guarded): Authentication => {
+  const known = ctx[authentication];
+  if (known === undefined) throw new Error('a policy needs authenticate before it');
+  return known;
 };
 
 /**
@@ -96,35 +113,35 @@ const principalOf = (ctx: Context): Principal => {
  * @throws TypeError at once for a policy that is malformed or admits every application
  * @throws InsufficientRoleError, CallerNotAllowedError for other callers
  */
-export const requirePolicy = (policy: Policy): Middleware => {
+export const requirePolicy = (policy: Policy): Middleware<AuthState> => {
   assertPolicy(policy);
   return async function requirePolicy(ctx, next) {
-    const refusal = refusalOf(policy, principalOf(ctx), ctx.method);
+    const known = authenticationOf(ctx);
+    const refusal = refusalOf(policy, known.principal, ctx.method);
     if (refusal) throw refusal;
-    (ctx as Guarded)[authorized] = true;
+    known.isAuthorized = true;
     await next();
   };
 };
 
 /** Lets through applications that were granted this app role. @throws InsufficientRoleError for others */
-export const requireAppRole = (role: string): Middleware => requirePolicy({ appRole: role });
+export const requireAppRole = (role: string): Middleware<AuthState> => requirePolicy({ appRole: role });
 
 /** The policies of a service by their names, each as middleware. @throws TypeError for a malformed one */
 export const namedPolicies = <Name extends string>(
   policies: Readonly<Record<Name, Policy>>,
-): Readonly<Record<Name, Middleware>> =>
+): Readonly<Record<Name, Middleware<AuthState>>> =>
   Object.freeze(
     Object.fromEntries(
       Object.entries<Policy>(policies).map(([name, policy]) => [name, requirePolicy(policy)]),
-    ) as Record<Name, Middleware>,
+    ) as Record<Name, Middleware<AuthState>>,
   );
 
 /**
  * Lets through every authenticated application, with or without a role: for a door whose other side decides.
  * Named at length because it is the exception.
  */
-export const allowWithoutAppRole: Middleware = async function allowWithoutAppRole(ctx, next) {
-  principalOf(ctx);
-  (ctx as Guarded)[authorized] = true;
+export const allowWithoutAppRole: Middleware<AuthState> = async function allowWithoutAppRole(ctx, next) {
+  authenticationOf(ctx).isAuthorized = true;
   await next();
 };

@@ -1,5 +1,6 @@
 import { AuthError as MsalAuthError, ServerError } from '@azure/msal-node';
 import { explainAadsts } from './aadsts.ts';
+import { isGuid } from './claims.ts';
 import { CredentialError } from './credentials/credential-source.ts';
 import { AuthError, IdentityUnavailableError, TokenAcquisitionError } from './errors.ts';
 import { spreadRetryAfter } from './retry-after.ts';
@@ -9,6 +10,9 @@ const aadstsOf = ({ errorNo, errorMessage }: { errorNo?: string | undefined; err
   const number = Number(errorNo ?? /AADSTS(\d{4,9})/.exec(errorMessage)?.[1]);
   return Number.isInteger(number) && number > 0 ? number : undefined;
 };
+
+/** What the other side wrote, as far as it is one of the protocol's words: the rest is not for a log line. */
+const isOAuthCode = (value: unknown): boolean => typeof value === 'string' && /^[a-z_]{1,64}$/.test(value);
 
 /** Which token was asked for, by whom and how: an operator has to know whose credential to look at. */
 export interface AcquisitionContext {
@@ -28,9 +32,9 @@ export const fromMsalError = (error: unknown, context: AcquisitionContext): unkn
   if (error instanceof ServerError || aadsts !== undefined) {
     return new TokenAcquisitionError(
       {
-        error: error.errorCode,
+        error: isOAuthCode(error.errorCode) ? error.errorCode : 'unknown_error',
         aadsts,
-        correlationId: error.correlationId,
+        correlationId: isGuid(error.correlationId) ? error.correlationId : undefined,
         explanation: explainAadsts(aadsts, error.errorCode),
       },
       { logFields: { ...context } },

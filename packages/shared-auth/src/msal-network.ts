@@ -1,4 +1,5 @@
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from '@azure/msal-node';
+import { contextHeadersOf } from './context-headers.ts';
 import { IdentityUnavailableError } from './errors.ts';
 import type { EntraNetwork, EntraResponse } from './network.ts';
 import { parseRetryAfter, spreadRetryAfter } from './retry-after.ts';
@@ -17,6 +18,8 @@ export interface MsalNetworkOptions {
   clock: () => number;
   /** The acquisition that is asking. */
   currentCall: () => AcquisitionCall | undefined;
+  /** Whether an answer is one of the protocol. Default any: what the platforms answer differs. */
+  isAnswer?: (status: number, body: unknown) => boolean;
 }
 
 /** 429, 5xx and answers that are not of the protocol. A refusal (400, 401 with an OAuth error) is an answer. */
@@ -27,7 +30,12 @@ const isUnusable = ({ status }: EntraResponse): boolean =>
  * The network in MSAL's terms. Outages end here, as errors: shown to MSAL, a 429 or 5xx would make it refuse the same
  * request for a minute on its own, also when the other side is long back.
  */
-export const createMsalNetwork = ({ network, clock, currentCall }: MsalNetworkOptions): INetworkModule => {
+export const createMsalNetwork = ({
+  network,
+  clock,
+  currentCall,
+  isAnswer = () => true,
+}: MsalNetworkOptions): INetworkModule => {
   const send = async <T>(
     method: 'GET' | 'POST',
     url: string,
@@ -52,7 +60,7 @@ export const createMsalNetwork = ({ network, clock, currentCall }: MsalNetworkOp
     try {
       response = await network.request(url, {
         method,
-        headers: { ...headers, ...call?.headers },
+        headers: { ...contextHeadersOf(call?.headers), ...headers },
         ...(body !== undefined && { body }),
       });
     } catch (error) {
@@ -63,15 +71,17 @@ export const createMsalNetwork = ({ network, clock, currentCall }: MsalNetworkOp
       const throttled = status === 429 || response.headers['retry-after'] !== undefined;
       throw unavailable(undefined, { endpoint, status, throttled }, response.headers['retry-after']);
     }
+    const { status, headers: received } = response;
+    let answer: unknown;
     try {
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: JSON.parse(response.body) as T,
-      };
+      answer = JSON.parse(response.body);
     } catch {
-      throw unavailable(new Error('the answer is not JSON'), { endpoint, status: response.status });
+      throw unavailable(new Error('the answer is not JSON'), { endpoint, status });
     }
+    if (!isAnswer(status, answer)) {
+      throw unavailable(new Error('the answer is not one of a token endpoint'), { endpoint, status });
+    }
+    return { status, headers: received, body: answer as T };
   };
 
   return {

@@ -1,4 +1,5 @@
 import got, { type Response } from 'got';
+import { assertNumbers, type NumberBounds } from './assert-number.ts';
 import { createHttpsAgent, type ProxyVariables } from './https-agent.ts';
 
 export interface EntraNetworkOptions {
@@ -53,6 +54,8 @@ const createNetwork = (
   { ca, proxyEnv, timeoutMs = 10_000, maxBodyBytes = 1024 * 1024 }: EntraNetworkOptions,
   isAllowed: (url: string) => boolean,
 ): EntraNetwork => {
+  const bounds: NumberBounds = { timeoutMs: [1, 600_000], maxBodyBytes: [1, 2 ** 30] };
+  assertNumbers({ timeoutMs, maxBodyBytes }, bounds);
   const agent = createHttpsAgent(ca, proxyEnv);
   const client = got.extend({
     agent: { https: agent },

@@ -25,7 +25,9 @@ export type Policy =
   /** By HTTP method, in capitals. HEAD is as GET unless named; a method that is not named is refused. */
   | { readonly byMethod: Readonly<Record<string, Policy>> };
 
-const isRole = (value: unknown): boolean => typeof value === 'string' && /^[^\s"\\]{1,120}$/.test(value);
+/** A scope-token (RFC 6749 §3.3), since the challenge names it as one; Entra takes 120 characters. */
+const isRole = (value: unknown): boolean =>
+  typeof value === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]{1,120}$/.test(value);
 
 const isListOf = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
   Array.isArray(value) && value.length > 0 && value.every(isItem);

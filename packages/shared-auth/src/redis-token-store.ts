@@ -1,4 +1,5 @@
 import type { createClient } from 'redis';
+import { assertNumbers } from './assert-number.ts';
 import type { TokenStore } from './shared-token-cache.ts';
 
 export interface RedisTokenStoreOptions {
@@ -56,6 +57,7 @@ const connect = async ({
  * which the shared cache takes as it should.
  */
 export const createRedisTokenStore = (options: RedisTokenStoreOptions): RedisTokenStore => {
+  assertNumbers({ ...options }, { connectTimeoutMs: [1, 600_000] });
   const connecting = connect(options);
   // Told to whoever calls.
   connecting.catch(() => {});

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ICachePlugin } from '@azure/msal-node';
+import { assertNumbers } from './assert-number.ts';
 import type { AuthObserver } from './observer.ts';
+import { isOver } from './pause.ts';
 import { createTokenCipher, type CacheKey } from './token-cipher.ts';
 
 /** A key-value store that several processes share. It may fail or be slow at any time. */
@@ -84,14 +86,15 @@ export const createSharedTokenCache = ({
   observer = {},
   clock = Date.now,
 }: SharedTokenCacheOptions): SharedTokenCache => {
+  assertNumbers({ timeoutMs }, { timeoutMs: [1, 60_000] });
   const cipher = createTokenCipher(keys);
   const counts = { hits: 0, misses: 0, failures: 0 };
   let isWorking = true;
-  let pausedUntilMs = 0;
+  let failedAtMs = -Infinity;
 
   /** The result, or undefined when the store fails or has failed a moment ago. */
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
-    if (clock() < pausedUntilMs) return undefined;
+    if (!isOver(failedAtMs, pauseMs, clock())) return undefined;
     try {
       const result = await withTimeout(work(), timeoutMs);
       if (!isWorking) observer.sharedCacheChanged?.({ isWorking: true });
@@ -99,7 +102,7 @@ export const createSharedTokenCache = ({
       return result;
     } catch (error) {
       counts.failures += 1;
-      pausedUntilMs = clock() + pauseMs;
+      failedAtMs = clock();
       if (isWorking) observer.sharedCacheChanged?.({ isWorking: false, error });
       isWorking = false;
       return undefined;
@@ -109,7 +112,7 @@ export const createSharedTokenCache = ({
   const client = {
     async get(key: string): Promise<string> {
       const sealed = await attempt(() => store.get(key));
-      const opened = sealed ? cipher.open(sealed, key) : undefined;
+      const opened = typeof sealed === 'string' && sealed !== '' ? cipher.open(sealed, key) : undefined;
       counts[opened === undefined ? 'misses' : 'hits'] += 1;
       // MSAL takes an empty text for nothing.
       return opened ?? '';

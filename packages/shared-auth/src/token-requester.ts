@@ -13,6 +13,7 @@ import { fromMsalError } from './msal-errors.ts';
 import { createMsalNetwork, type AcquisitionCall } from './msal-network.ts';
 import type { EntraNetwork } from './network.ts';
 import { spreadRetryAfter } from './retry-after.ts';
+import { isTokenAnswer } from './token-answer.ts';
 
 export interface TokenRequesterOptions {
   /** Origin of the authority. */
@@ -50,10 +51,16 @@ const authorityMetadata = (authority: string): string =>
   });
 
 /** No credential is left to try. */
-const withoutCredential = ({ credential, message, isTransient, cause }: CredentialError): AuthError => {
+const withoutCredential = (error: CredentialError): AuthError => {
+  const { credential, message, isTransient, cause, retryAfterSeconds } = error;
   const logFields = { credential, explanation: message };
-  if (isTransient)
-    return new IdentityUnavailableError({ retryAfterSeconds: spreadRetryAfter(), cause, logFields });
+  if (isTransient) {
+    return new IdentityUnavailableError({
+      retryAfterSeconds: retryAfterSeconds ?? spreadRetryAfter(),
+      cause,
+      logFields: { ...logFields, throttled: retryAfterSeconds !== undefined },
+    });
+  }
   return new TokenAcquisitionError(
     { error: 'credential_unusable', aadsts: undefined, correlationId: undefined, explanation: message },
     { logFields, cause },
@@ -73,7 +80,12 @@ export const createTokenRequester = ({
 }: TokenRequesterOptions): TokenRequester => {
   const authority = `${origin}/${tenantId}`;
   const calls = new AsyncLocalStorage<AcquisitionCall>();
-  const networkClient = createMsalNetwork({ network, clock, currentCall: () => calls.getStore() });
+  const networkClient = createMsalNetwork({
+    network,
+    clock,
+    currentCall: () => calls.getStore(),
+    isAnswer: isTokenAnswer,
+  });
   let client: { source: CredentialSource; secret?: string; msal: ConfidentialClientApplication } | undefined;
   let assertion: (tokenEndpoint: string) => Promise<string>;
 

@@ -1,11 +1,17 @@
+import type { AuthenticationResult } from '@azure/msal-node';
+import { assertNumbers } from './assert-number.ts';
 import { authorityOrigin } from './authority.ts';
 import { isGuid } from './claims.ts';
+import { contextHeadersOf } from './context-headers.ts';
 import { createCredentialChain } from './credentials/credential-chain.ts';
 import { createCredentialSource, type ClientCredential } from './credentials/client-credential.ts';
 import { IdentityUnavailableError } from './errors.ts';
 import { createPlatformNetwork, type EntraNetwork } from './network.ts';
 import type { AcquisitionReason, AuthObserver } from './observer.ts';
+import { isOver } from './pause.ts';
+import { spreadRetryAfter } from './retry-after.ts';
 import type { SharedTokenCache } from './shared-token-cache.ts';
+import { isAccessToken, isTokenLife } from './token-answer.ts';
 import type { TokenRequester } from './token-requester.ts';
 
 export interface TokenSourceOptions {
@@ -26,7 +32,7 @@ export interface TokenSourceOptions {
   takesClaimsChallenges?: boolean;
   /** Tokens shared with other processes. Default none. */
   sharedCache?: SharedTokenCache;
-  /** How many tokens are held. Default 10,000. */
+  /** For how many scopes tokens are held, 1 to 1,000,000. Default 10,000. */
   maxTokens?: number;
   observer?: AuthObserver;
   /** Milliseconds since 1970, running at the pace of `Date.now`, which MSAL uses. Default `Date.now`. */
@@ -38,9 +44,12 @@ export interface TokenSourceOptions {
 export interface TokenRequest {
   /** `<App ID URI or client id of the API>/.default`. */
   scope: string;
-  /** Sent along if this call has to ask Entra: `x-request-id`, `traceparent`. */
+  /** `x-request-id`, `traceparent` and `tracestate` are sent along if this call has to ask Entra; others are not. */
   headers?: Readonly<Record<string, string>>;
-  /** Answer to a claims challenge. Entra is asked once for each text; after that its token serves this scope. */
+  /**
+   * Answer to a claims challenge. Entra is asked once for each text, and for eight texts a minute; the token serves this
+   * scope from then on. Beyond that the answer is the token at hand.
+   */
   claims?: string;
   /** A token that the API has refused (401): another one is got, at most once a minute. */
   refused?: string;
@@ -89,11 +98,29 @@ const coldRetryMs = 1000;
 /** An API that refuses every token must not make a token request of every call. */
 const replacementIntervalMs = 60_000;
 
+/** An API that asks for ever new claims must not make a token request of every call … */
+const maxAnswers = 8;
+/** … so only as many texts are asked for in this time, and each of them once. */
+const answerIntervalMs = 60_000;
+
 interface HeldToken {
   readonly accessToken: string;
   readonly expiresAtMs: number;
-  refreshAtMs: number;
+  readonly refreshAtMs: number;
   readonly claims: string | undefined;
+}
+
+interface Failure {
+  readonly error: unknown;
+  readonly atMs: number;
+  readonly pauseMs: number;
+}
+
+/** What came of a claims challenge. */
+interface Answer {
+  readonly askedAtMs: number;
+  token?: HeldToken;
+  failure?: Failure;
 }
 
 interface Entry {
@@ -101,10 +128,16 @@ interface Entry {
   readonly requester: Promise<TokenRequester>;
   /** In flight, by the claims asked for. */
   readonly inFlight: Map<string | undefined, Promise<AcquiredToken>>;
+  /** By the claims asked for, those asked for first in front. */
+  readonly answers: Map<string, Answer>;
   token?: HeldToken;
-  failure?: { error: unknown; untilMs: number };
+  /** Of a request that no challenge caused: what an API asks for must not cost the others their token. */
+  failure?: Failure;
   replacedAtMs: number;
 }
+
+const isLiving = (token: HeldToken | undefined, now: number): token is HeldToken =>
+  token !== undefined && now < token.expiresAtMs;
 
 const toAcquired = (token: HeldToken): AcquiredToken => ({
   accessToken: token.accessToken,
@@ -113,7 +146,7 @@ const toAcquired = (token: HeldToken): AcquiredToken => ({
   durationMs: 0,
 });
 
-/** Seconds that the other side asked to be left alone, if it did. */
+/** How long to leave the other side alone: as long as it asked for, if it did. */
 const pauseMsOf = (error: unknown): number =>
   error instanceof IdentityUnavailableError && error.logFields['throttled'] === true
     ? error.retryAfterSeconds * 1000
@@ -134,6 +167,7 @@ export const createTokenSource = ({
   clock = Date.now,
   random = Math.random,
 }: TokenSourceOptions): TokenSource => {
+  assertNumbers({ maxTokens }, { maxTokens: [1, 1_000_000] });
   if (!isGuid(tenantId)) throw new TypeError('tenantId must be a GUID');
   if (!isGuid(clientId)) throw new TypeError('clientId must be a GUID');
   const origin = authorityOrigin(authorityHost);
@@ -150,51 +184,71 @@ export const createTokenSource = ({
   const entries = new Map<string, Entry>();
   const counts = { hits: 0, acquisitions: 0, failures: 0 };
 
-  const hold = (
-    entry: Entry,
-    accessToken: string,
-    expiresAtMs: number,
-    refreshOnMs: number,
-    claims?: string,
-  ): void => {
+  const hold = (entry: Entry, token: Omit<HeldToken, 'refreshAtMs'>, refreshOnMs: number): void => {
+    const { expiresAtMs, claims } = token;
     const lifeMs = expiresAtMs - clock();
     const marginMs = Math.min(refreshMarginMs, lifeMs * refreshMarginShare) * (1 + random());
-    const refreshAtMs = Math.min(refreshOnMs, expiresAtMs - marginMs);
-    entry.token = { accessToken, expiresAtMs, refreshAtMs, claims };
+    const held = { ...token, refreshAtMs: Math.min(refreshOnMs, expiresAtMs - marginMs) };
+    const answer = claims === undefined ? undefined : entry.answers.get(claims);
+    if (answer !== undefined) answer.token = held;
+    entry.token = held;
     delete entry.failure;
+  };
+
+  const isGood = ({ accessToken, expiresOn }: AuthenticationResult): boolean =>
+    isAccessToken(accessToken) && isTokenLife((expiresOn?.getTime() ?? 0) - Date.now());
+
+  /** From MSAL's memory or the shared cache where a token of there will do, else from Entra. */
+  const ask = async (
+    { requester, token: previous }: Entry,
+    reason: AcquisitionReason,
+    { headers, claims }: TokenRequest,
+  ): Promise<AuthenticationResult> => {
+    const msal = await requester;
+    const acquisition = { headers: contextHeadersOf(headers), claims };
+    // Another process may have refreshed the token; and one that has ended is not taken from anywhere.
+    const skipCache = reason === 'replacement' || (reason === 'refresh' && sharedCache === undefined);
+    let result = await msal.acquire({ ...acquisition, skipCache });
+    if (result.fromCache && (result.accessToken === previous?.accessToken || !isGood(result))) {
+      result = await msal.acquire({ ...acquisition, skipCache: true });
+    }
+    if (isGood(result)) return result;
+    const logFields = { scope: result.scopes, reason: 'the answer holds no token that can be used' };
+    throw new IdentityUnavailableError({ retryAfterSeconds: spreadRetryAfter(), logFields });
+  };
+
+  const noteFailure = (
+    entry: Entry,
+    reason: AcquisitionReason,
+    claims: string | undefined,
+    error: unknown,
+  ) => {
+    counts.failures += 1;
+    const failure = { error, atMs: clock(), pauseMs: pauseMsOf(error) };
+    if (reason !== 'claims') entry.failure = failure;
+    else if (claims !== undefined) Object.assign(entry.answers.get(claims) ?? {}, { failure });
   };
 
   const requestToken = async (
     entry: Entry,
     reason: AcquisitionReason,
-    { headers = {}, claims }: TokenRequest,
+    request: TokenRequest,
   ): Promise<AcquiredToken> => {
-    const { scope, requester, token: previous } = entry;
+    const { scope } = entry;
+    const { claims } = request;
     const startMs = performance.now();
     counts.acquisitions += 1;
     try {
-      // Another process may have refreshed the token: only if the shared one is the old one too, Entra is asked.
-      const isShared = sharedCache !== undefined && reason === 'refresh';
-      const msal = await requester;
-      let result = await msal.acquire({
-        headers,
-        claims,
-        skipCache: previous !== undefined && !isShared,
-      });
-      if (result.accessToken === previous?.accessToken) {
-        result = await msal.acquire({ headers, claims, skipCache: true });
-      }
-      const { accessToken, expiresOn, refreshOn, fromCache } = result;
-      if (accessToken === '' || expiresOn === null) throw new Error('MSAL returned no token');
-      hold(entry, accessToken, expiresOn.getTime(), refreshOn?.getTime() ?? Infinity, claims);
+      const { accessToken, expiresOn, refreshOn, fromCache } = await ask(entry, reason, request);
+      // MSAL counts by Date.now.
+      const offsetMs = clock() - Date.now();
+      const expiresAtMs = (expiresOn?.getTime() ?? 0) + offsetMs;
+      hold(entry, { accessToken, expiresAtMs, claims }, (refreshOn?.getTime() ?? Infinity) + offsetMs);
       const durationMs = performance.now() - startMs;
       observer.tokenAcquired?.({ scope, reason, outcome: 'ok', fromSharedCache: fromCache, durationMs });
-      return { accessToken, expiresAt: new Date(expiresOn), fromCache, durationMs };
+      return { accessToken, expiresAt: new Date(expiresAtMs), fromCache, durationMs };
     } catch (error) {
-      counts.failures += 1;
-      const pauseMs = pauseMsOf(error);
-      entry.failure = { error, untilMs: clock() + pauseMs };
-      if (entry.token) entry.token.refreshAtMs = clock() + Math.max(pauseMs, retryRefreshMs);
+      noteFailure(entry, reason, claims, error);
       const outcome = error instanceof IdentityUnavailableError ? 'unavailable' : 'refused';
       const durationMs = performance.now() - startMs;
       observer.tokenAcquired?.({ scope, reason, outcome, fromSharedCache: false, durationMs, error });
@@ -211,8 +265,10 @@ export const createTokenSource = ({
     const { inFlight } = entry;
     let pending = inFlight.get(request.claims);
     if (pending === undefined) {
-      const isPaused = entry.failure !== undefined && clock() < entry.failure.untilMs;
-      if (isPaused) return Promise.reject(entry.failure?.error);
+      const { failure } = entry;
+      const isPaused =
+        reason !== 'claims' && failure !== undefined && !isOver(failure.atMs, failure.pauseMs, clock());
+      if (isPaused) return Promise.reject(failure.error);
       pending = requestToken(entry, reason, request).finally(() => inFlight.delete(request.claims));
       inFlight.set(request.claims, pending);
     }
@@ -251,6 +307,7 @@ export const createTokenSource = ({
       scope,
       requester: createRequester(scope),
       inFlight: new Map(),
+      answers: new Map(),
       replacedAtMs: -Infinity,
     };
     entries.set(scope, entry);
@@ -259,25 +316,58 @@ export const createTokenSource = ({
 
   const mayReplace = (entry: Entry, { refused }: TokenRequest, now: number): boolean => {
     if (refused === undefined || entry.token?.accessToken !== refused) return false;
-    if (now < entry.replacedAtMs + replacementIntervalMs) return false;
+    if (!isOver(entry.replacedAtMs, replacementIntervalMs, now)) return false;
     entry.replacedAtMs = now;
     return true;
   };
+
+  /** Whether Entra is to be asked for these claims, which then counts. */
+  const mayAnswer = ({ answers }: Entry, claims: string, now: number): boolean => {
+    const [oldest] = answers.has(claims) ? [claims] : answers.keys();
+    const askedAtMs = oldest === undefined ? undefined : answers.get(oldest)?.askedAtMs;
+    const isFull = answers.has(claims) || answers.size >= maxAnswers;
+    if (isFull && askedAtMs !== undefined && !isOver(askedAtMs, answerIntervalMs, now)) return false;
+    if (isFull && oldest !== undefined) answers.delete(oldest);
+    answers.set(claims, { askedAtMs: now });
+    return true;
+  };
+
+  /** The token with these claims; undefined if they are not asked for now. */
+  const answerChallenge = (
+    entry: Entry,
+    request: TokenRequest & { claims: string },
+    now: number,
+  ): Promise<AcquiredToken> | undefined => {
+    const { claims } = request;
+    const { token, failure } = entry.answers.get(claims) ?? {};
+    if (isLiving(token, now)) {
+      entry.token = token;
+      return undefined;
+    }
+    if (entry.inFlight.has(claims) || mayAnswer(entry, claims, now)) return acquire(entry, 'claims', request);
+    return failure && Promise.reject(failure.error);
+  };
+
+  const isRefreshDue = ({ failure }: Entry, { refreshAtMs }: HeldToken, now: number): boolean =>
+    now >= refreshAtMs &&
+    (failure === undefined || isOver(failure.atMs, Math.max(failure.pauseMs, retryRefreshMs), now));
 
   return {
     async getToken(request) {
       const entry = entries.get(request.scope) ?? createEntry(request.scope);
       const now = clock();
-      const { token } = entry;
-      if (token === undefined || now >= token.expiresAtMs) return acquire(entry, 'cold', request);
-      if (request.claims !== undefined && request.claims !== token.claims)
-        return acquire(entry, 'claims', request);
-      if (mayReplace(entry, request, now)) return acquire(entry, 'replacement', request);
-      if (now >= token.refreshAtMs) {
-        // The token in hand is good whatever becomes of this; a failure is in `entry.failure`.
-        const refresh = token.claims === undefined ? request : { ...request, claims: token.claims };
-        acquire(entry, 'refresh', refresh).catch(() => {});
+      const { claims } = request;
+      if (claims !== undefined && (claims !== entry.token?.claims || !isLiving(entry.token, now))) {
+        const answer = answerChallenge(entry, { ...request, claims }, now);
+        if (answer !== undefined) return answer;
       }
+      const { token } = entry;
+      const { claims: _, ...plain } = request;
+      if (!isLiving(token, now)) return acquire(entry, 'cold', plain);
+      const same = token.claims === undefined ? plain : { ...plain, claims: token.claims };
+      if (mayReplace(entry, request, now)) return acquire(entry, 'replacement', same);
+      // The token in hand is good whatever becomes of this; a failure is in `entry.failure`.
+      if (isRefreshDue(entry, token, now)) acquire(entry, 'refresh', same).catch(() => {});
       counts.hits += 1;
       return toAcquired(token);
     },

@@ -1,4 +1,5 @@
 import { verify as verifySignature, type KeyObject } from 'node:crypto';
+import { assertNumbers } from './assert-number.ts';
 import { failedCheck, isKeyIssuer, isTokenVersion, type Claims, type TokenVersion } from './claims.ts';
 import { maxTokenLength, parseCompactJws } from './compact-jws.ts';
 import { InvalidTokenError, type TokenCheck } from './errors.ts';
@@ -104,6 +105,7 @@ const jwtOptionsOf = ({ rules }: Trust, clock: () => number): JwtVerifyOptions =
 /** Makes a verifier for the app-only tokens of one API. @throws TypeError for options that cannot be meant */
 export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifier => {
   const { network, clock = Date.now, maxCachedTokens = 10_000, observer = {} } = options;
+  assertNumbers({ maxCachedTokens }, { maxCachedTokens: [0, 10_000_000] });
   const trust = createTrust(options);
   const jwtOptions = jwtOptionsOf(trust, clock);
   const stores = new Map<TokenVersion, KeyStore>(
@@ -123,7 +125,7 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
 
   const counts = { hits: 0, misses: 0 };
 
-  const verifyAnew = async (token: string, { headers, engine }: VerifyOptions) => {
+  const verifyAnew = async (token: string, id: string | undefined, { headers, engine }: VerifyOptions) => {
     counts.misses += 1;
     const { kid, claims: unverified, signingInput, signature } = parseCompactJws(token);
     const refuse = (check: TokenCheck): never => {
@@ -159,22 +161,26 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     if (failed !== undefined) return refuse(failed);
     if (!isKeyIssuer(key.issuer, claims, trust.rules)) return refuse('key_issuer');
     const principal = toPrincipal(claims);
-    if (maxCachedTokens > 0) cache.set(digestOf(token), principal, key);
+    if (id !== undefined) cache.set(id, principal, key);
     return principal;
   };
 
-  const recall = (token: string): Principal | undefined => {
-    if (maxCachedTokens === 0 || token.length > maxTokenLength) return undefined;
-    const principal = cache.get(digestOf(token), clock());
+  /** What stands for a token in the cache; undefined for one that is not looked for there. */
+  const idOf = (token: string): string | undefined =>
+    maxCachedTokens === 0 || token.length > maxTokenLength ? undefined : digestOf(token);
+
+  const recallById = (id: string | undefined): Principal | undefined => {
+    const principal = id === undefined ? undefined : cache.get(id, clock());
     if (principal !== undefined) counts.hits += 1;
     return principal;
   };
 
   return {
-    recall,
+    recall: (token) => recallById(idOf(token)),
     verify(token, verifyOptions = {}) {
-      const principal = recall(token);
-      return principal === undefined ? verifyAnew(token, verifyOptions) : Promise.resolve(principal);
+      const id = idOf(token);
+      const principal = recallById(id);
+      return principal === undefined ? verifyAnew(token, id, verifyOptions) : Promise.resolve(principal);
     },
     async ready() {
       await Promise.all(allStores.map((store) => store.ready()));

@@ -1,7 +1,7 @@
-import { expect, test } from '@jest/globals';
+import { beforeEach, expect, test } from '@jest/globals';
 import jsonwebtoken from 'jsonwebtoken';
 import { createHmac, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
-import { createTokenVerifier, type JwtEngine, type TokenCheck } from '../src/index.ts';
+import { createTokenVerifier, type JwtEngine, type TokenCheck, type TokenVerifier } from '../src/index.ts';
 import {
   apiClientId,
   appClaims,
@@ -19,12 +19,17 @@ const now = Date.parse('2026-11-22T20:00:00Z');
 const seconds = now / 1000;
 const issuer = createStaticIssuer();
 const [key = createKey()] = issuer.keys;
-const verifier = createTokenVerifier({
-  authorityHost: issuer.origin,
-  tenantId,
-  clientId: apiClientId,
-  network: issuer.network,
-  clock: () => now,
+let verifier: TokenVerifier;
+
+/** A new one each time: of several unknown kids only the first is looked for. */
+beforeEach(() => {
+  verifier = createTokenVerifier({
+    authorityHost: issuer.origin,
+    tenantId,
+    clientId: apiClientId,
+    network: issuer.network,
+    clock: () => now,
+  });
 });
 
 const header = { typ: 'JWT', alg: 'RS256', kid: key.kid };

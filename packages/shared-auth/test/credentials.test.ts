@@ -257,7 +257,7 @@ describe('a managed identity', () => {
       const url = new URL(req.url ?? '/', 'http://platform');
       res.writeHead(200, { 'content-type': 'application/json' });
       const expires_on = String(Math.floor(now / 1000) + 86_400);
-      const access_token = `token for ${url.searchParams.get('resource')}`;
+      const access_token = `token-for-${url.searchParams.get('resource')}`;
       res.end(JSON.stringify({ access_token, expires_on, token_type: 'Bearer' }));
     });
     await new Promise<void>((resolve) => {
@@ -277,7 +277,7 @@ describe('a managed identity', () => {
   test('gets its token from the platform', async () => {
     const source = createSource({ managedIdentity: { clientId: callerClientId } });
     const { accessToken } = await source.getToken({ scope });
-    expect(accessToken).toBe(`token for api://${apiClientId}`);
+    expect(accessToken).toBe(`token-for-api://${apiClientId}`);
     expect(asked[0]?.headers['x-identity-header']).toBe('header-secret');
     expect(asked[0]?.url).toContain(`client_id=${callerClientId}`);
     await source.getToken({ scope });
@@ -286,7 +286,7 @@ describe('a managed identity', () => {
 
   test('proves another application', async () => {
     await createSource({ federatedManagedIdentity: { clientId: callerClientId } }).getToken({ scope });
-    expect(lastForm().get('client_assertion')).toBe('token for api://AzureADTokenExchange');
+    expect(lastForm().get('client_assertion')).toBe('token-for-api://AzureADTokenExchange');
     expect(lastForm().get('client_id')).toBe(callerClientId);
   });
 
@@ -340,4 +340,37 @@ describe('the variables of Azure', () => {
     expect(() => azureApplication({})).toThrow('not set: AZURE_TENANT_ID, AZURE_CLIENT_ID');
     expect(() => azureApplication(ids)).toThrow('AZURE_CLIENT_SECRET');
   });
+});
+
+test('a secret file of white space is a credential that cannot be used', async () => {
+  const clientSecretFile = await writeTo('blank', ' \n');
+  await expect(createSource({ clientSecretFile }).getToken({ scope })).rejects.toMatchObject({
+    name: 'TokenAcquisitionError',
+    refusal: { error: 'credential_unusable' },
+  });
+  expect(issuer.tokenRequests).toHaveLength(0);
+});
+
+test('a file that was not there for a moment is read again after a second', async () => {
+  const path = join(folder, 'late');
+  const source = createSource([{ federatedTokenFile: path }, { clientSecret }]);
+  await source.getToken({ scope });
+  expect(lastForm().get('client_secret')).toBe(clientSecret);
+  await writeTo('late', 'assertion');
+  now += 1000;
+  await source.getToken({ scope: 'api://b/.default' });
+  expect(lastForm().get('client_assertion')).toBe('assertion');
+});
+
+test('a credential that was left out is tried when the other one is refused for good', async () => {
+  const federatedTokenFile = await writeTo('token', 'expired');
+  const source = createSource([{ federatedTokenFile }, { clientSecret }]);
+  await source.getToken({ scope });
+  await writeTo('token', 'renewed');
+  issuer.tokenReply = (form) =>
+    form.get('client_assertion') === 'renewed'
+      ? { body: JSON.stringify({ token_type: 'Bearer', expires_in: 3599, access_token: 'token' }) }
+      : refusal(7000222);
+  await source.getToken({ scope: 'api://b/.default' });
+  expect(lastForm().get('client_assertion')).toBe('renewed');
 });

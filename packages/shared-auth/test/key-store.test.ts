@@ -8,13 +8,13 @@ const hour = 60 * minute;
 let issuer: TestIssuer;
 let now: number;
 let verifier: TokenVerifier;
-let fetchesUnderWay: number;
+let underWay: { fetches: number };
 
 beforeEach(async () => {
   issuer = await startTestIssuer();
   now = Date.now();
   const network = createEntraNetwork({ ca: issuer.ca, timeoutMs: 1500 });
-  fetchesUnderWay = 0;
+  underWay = { fetches: 0 };
   verifier = createTokenVerifier({
     authorityHost: issuer.origin,
     tenantId,
@@ -22,11 +22,11 @@ beforeEach(async () => {
     network: {
       ...network,
       async request(...args) {
-        fetchesUnderWay += 1;
+        underWay.fetches += 1;
         try {
           return await network.request(...args);
         } finally {
-          fetchesUnderWay -= 1;
+          underWay.fetches -= 1;
         }
       },
     },
@@ -46,7 +46,7 @@ const settleBackground = async (): Promise<void> => {
 
 /** A fetch in the background has failed when nothing is under way any more. */
 const settled = async (): Promise<void> => {
-  while (fetchesUnderWay > 0) await new Promise((resolve) => setImmediate(resolve));
+  while (underWay.fetches > 0) await new Promise((resolve) => setImmediate(resolve));
 };
 
 test('a hundred cold callers cause one fetch, with the headers of the first', async () => {

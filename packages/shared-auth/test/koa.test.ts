@@ -111,7 +111,15 @@ test.each<[string, Middleware, number]>([
     (ctx) => {
       ctx.status = 405;
     },
-    405,
+    500,
+  ],
+  [
+    'a refusal with a body',
+    (ctx) => {
+      ctx.status = 404;
+      ctx.body = 'secret';
+    },
+    500,
   ],
   ['an error', (ctx) => ctx.throw(422), 422],
 ])('without a policy: %s', async (_, route, status) => {
@@ -139,4 +147,40 @@ test('policies by name and method', async () => {
   server?.close();
   const headers = { authorization: `Bearer ${token}`, connection: 'close' };
   expect((await call(stack, { method: 'POST', headers }))[0]).toBe(403);
+});
+
+test('what is withdrawn leaves no body behind, for whoever renders the error', async () => {
+  const render: Middleware = async (ctx, next) => {
+    try {
+      await next();
+    } catch {
+      ctx.status = 500;
+      ctx.body = `left: ${String(ctx['before'])}`;
+    }
+  };
+  const keep: Middleware = async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      ctx['before'] = ctx.body;
+      throw error;
+    }
+  };
+  expect(await call([render, keep, authenticate(verifier), answer])).toEqual([500, 'left: null']);
+});
+
+test('a policy does not believe what others wrote into the state', async () => {
+  const roleless = mint(issuer, now, { roles: undefined });
+  const init = { headers: { authorization: `Bearer ${roleless}`, connection: 'close' } };
+  const forge: Middleware = (ctx, next) => {
+    ctx.state['principal'] = { ...(ctx.state['principal'] as object), roles: [role] };
+    return next();
+  };
+  expect((await call([authenticate(verifier), forge, requireAppRole(role), answer], init))[0]).toBe(403);
+  server?.close();
+  const invent: Middleware = (ctx, next) => {
+    ctx.state['principal'] = { roles: [role] };
+    return next();
+  };
+  expect((await call([invent, requireAppRole(role), answer], init))[0]).toBe(500);
 });

@@ -30,11 +30,12 @@ const position = fc.nat(token.length - 1);
 const runs = { numRuns: Number(process.env['PROPERTY_RUNS'] ?? 300) };
 
 test('every single character matters', async () => {
-  const verifier = createVerifier();
-  await verifier.verify(token);
   for (let index = 0; index < token.length; index += 1) {
     const other = token[index] === 'A' ? 'B' : 'A';
     const mutated = `${token.slice(0, index)}${other}${token.slice(index + 1)}`;
+    // A new one each time: of several unknown kids only the first is looked for.
+    const verifier = createVerifier();
+    await verifier.verify(token);
     await expect(verifier.verify(mutated)).rejects.toBeInstanceOf(InvalidTokenError);
   }
 }, 30_000);

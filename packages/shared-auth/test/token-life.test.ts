@@ -270,3 +270,164 @@ test('keys that cannot be meant are refused at once', () => {
   );
   expect(() => createSharedTokenCache({ store, keys: [key('k'), key('k')] })).toThrow('same id');
 });
+
+const tokenNamed = (name: string) => ({
+  body: JSON.stringify({ token_type: 'Bearer', expires_in: 3599, access_token: name }),
+});
+
+test('claims that alternate are asked for once each, and many only eight times a minute', async () => {
+  const source = createSource();
+  await source.getToken({ scope });
+  const claimsOf = (text: string | number): string => `{"access_token":{"nbf":{"value":"${text}"}}}`;
+  const first = await source.getToken({ scope, claims: claimsOf('a') });
+  for (let round = 0; round < 20; round += 1) {
+    await source.getToken({ scope, claims: claimsOf('b') });
+    const again = await source.getToken({ scope, claims: claimsOf('a') });
+    expect(again.accessToken).toBe(first.accessToken);
+  }
+  expect(issuer.tokenRequests).toHaveLength(3);
+  for (let text = 0; text < 50; text += 1) await source.getToken({ scope, claims: claimsOf(text) });
+  expect(issuer.tokenRequests).toHaveLength(9);
+  now += minute;
+  for (let text = 100; text < 150; text += 1) await source.getToken({ scope, claims: claimsOf(text) });
+  expect(issuer.tokenRequests).toHaveLength(17);
+});
+
+test('claims that Entra refuses cost nobody else a token, and are not asked for again for a minute', async () => {
+  const source = createSource();
+  issuer.tokenReply = (form) =>
+    form.get('claims') === null ? tokenNamed('plain') : { status: 503, body: '{}' };
+  const claims = '{"access_token":{"nbf":{"essential":true}}}';
+  for (let call = 0; call < 5; call += 1) {
+    await expect(source.getToken({ scope, claims })).rejects.toMatchObject({ status: 503 });
+    now += 5000;
+  }
+  expect(issuer.tokenRequests).toHaveLength(1);
+  expect((await source.getToken({ scope })).accessToken).toBe('plain');
+  now += 51 * minute;
+  await expect(source.getToken({ scope, claims })).rejects.toMatchObject({ status: 503 });
+  now += 5 * minute;
+  await source.getToken({ scope });
+  await until(() => refreshes() > 0);
+  expect(events.at(-1)).toBe('refresh ok');
+});
+
+test('a refresh that fails is tried every half minute, and as late as Retry-After says', async () => {
+  const source = createSource();
+  await source.getToken({ scope });
+  issuer.tokenReply = () => ({ status: 503, body: '{}' });
+  now += 55 * minute + 1000;
+  for (let second = 0; second < 60; second += 1) {
+    const before = refreshes();
+    await source.getToken({ scope });
+    if (second % 30 === 0) await until(() => refreshes() > before);
+    now += 1000;
+  }
+  expect(refreshes()).toBe(2);
+  issuer.tokenReply = () => ({ status: 429, headers: { 'retry-after': '90' }, body: '{}' });
+  await source.getToken({ scope });
+  await until(() => refreshes() === 3);
+  now += 89_000;
+  await source.getToken({ scope });
+  expect(issuer.tokenRequests).toHaveLength(4);
+  now += 1000;
+  await source.getToken({ scope });
+  await until(() => refreshes() === 4);
+});
+
+test('without a token Entra is asked once a second in an outage', async () => {
+  const source = createSource();
+  issuer.tokenReply = () => ({ status: 503, body: '{}' });
+  for (let call = 0; call < 20; call += 1) {
+    await expect(source.getToken({ scope })).rejects.toMatchObject({ status: 503 });
+    now += 100;
+  }
+  expect(issuer.tokenRequests).toHaveLength(2);
+});
+
+test('a clock that is set back prolongs no pause', async () => {
+  const source = createSource();
+  issuer.tokenReply = () => ({ status: 503, body: '{}' });
+  await expect(source.getToken({ scope })).rejects.toMatchObject({ status: 503 });
+  issuer.tokenReply = undefined;
+  now -= 60 * minute;
+  await source.getToken({ scope });
+});
+
+test('no server is believed when it asks to be left alone for longer than five minutes', async () => {
+  issuer.tokenReply = () => ({ status: 429, headers: { 'retry-after': '86400' }, body: '{}' });
+  await expect(createSource().getToken({ scope })).rejects.toMatchObject({
+    headers: { 'Retry-After': '300' },
+  });
+});
+
+test.each<[string, number, Record<string, unknown>]>([
+  ['201', 201, { access_token: 'a', expires_in: 3599 }],
+  ['no token', 200, { expires_in: 3599 }],
+  ['a token that is no text', 200, { access_token: { a: 1 }, expires_in: 3599 }],
+  ['a token with a line break', 200, { access_token: 'a\r\nb', expires_in: 3599 }],
+  ['no life', 200, { access_token: 'a' }],
+  ['a life of nothing', 200, { access_token: 'a', expires_in: 0 }],
+  ['an endless life', 200, { access_token: 'a', expires_in: 1e9 }],
+  ['a life in words', 200, { access_token: 'a', expires_in: 'soon' }],
+  ['a refusal without a reason', 400, { message: 'no' }],
+])('an answer with %s is none', async (_, status, body) => {
+  issuer.tokenReply = () => ({ status, body: JSON.stringify({ token_type: 'Bearer', ...body }) });
+  const source = createSource();
+  await expect(source.getToken({ scope })).rejects.toMatchObject({ name: 'IdentityUnavailableError' });
+  issuer.tokenReply = undefined;
+  now += 1000;
+  await source.getToken({ scope });
+});
+
+test('what Entra says about a refusal goes to the log within bounds', async () => {
+  const body = {
+    error: 'A'.repeat(5000),
+    error_description: 'AADSTS70021: x',
+    correlation_id: 'x'.repeat(5000),
+  };
+  issuer.tokenReply = () => ({ status: 400, body: JSON.stringify(body) });
+  await expect(createSource().getToken({ scope })).rejects.toMatchObject({
+    refusal: { error: 'unknown_error', correlationId: expect.stringMatching(/^[0-9a-f-]{36}$/) },
+  });
+});
+
+test('after its end a token of another process is taken from the shared cache', async () => {
+  const store = createMemoryStore();
+  const sharedCache = createSharedTokenCache({ store, keys: [key('k')], clock: () => now });
+  const short = (name: string) => () => ({
+    body: JSON.stringify({
+      token_type: 'Bearer',
+      expires_in: name === 'one' ? 400 : 3599,
+      access_token: name,
+    }),
+  });
+  issuer.tokenReply = short('one');
+  const source = createSource({ sharedCache });
+  await source.getToken({ scope });
+  issuer.tokenReply = short('two');
+  const other = createSource({ sharedCache });
+  await other.getToken({ scope, claims: '{"a":1}' });
+  now += 401_000;
+  expect(await source.getToken({ scope })).toMatchObject({ accessToken: 'two', fromCache: true });
+});
+
+test('a store that hands out something else than text fails no call', async () => {
+  const store = { get: async () => Buffer.from('x') as never, set: async () => {} };
+  const sharedCache = createSharedTokenCache({ store, keys: [key('k')] });
+  expect((await createSource({ sharedCache }).getToken({ scope })).fromCache).toBe(false);
+});
+
+test.each([0, -1, Number.NaN, Infinity])('maxTokens cannot be %d', (maxTokens) => {
+  expect(() => createSource({ maxTokens })).toThrow('maxTokens must be');
+});
+
+test('headers of a caller replace none of the library, and name its request alone', async () => {
+  const headers = { 'content-type': 'text/plain', cookie: 'a=b', traceparent: 'a\nb', tracestate: 'a=b' };
+  await createSource().getToken({ scope, headers });
+  const [asked] = issuer.tokenRequests;
+  expect(asked?.headers['content-type']).toMatch(/^application\/x-www-form-urlencoded/);
+  expect(asked?.headers).toMatchObject({ tracestate: 'a=b' });
+  expect(asked?.headers).not.toHaveProperty('cookie');
+  expect(asked?.headers).not.toHaveProperty('traceparent');
+});

@@ -1,4 +1,5 @@
 import { TokenAcquisitionError } from '../errors.ts';
+import { isOver } from '../pause.ts';
 import { CredentialError, type CredentialSource } from './credential-source.ts';
 
 /**
@@ -8,8 +9,10 @@ import { CredentialError, type CredentialSource } from './credential-source.ts';
  */
 const failoverCodes = new Set([700024, 700027, 1000502, 7000214, 7000274, 7000277]);
 
-/** A credential that failed is not tried for this long, unless all have. */
-const skipMs = 5 * 60_000;
+/** A credential that Entra refused is not tried for this long, unless the others do no better. */
+const refusedSkipMs = 5 * 60_000;
+/** One that cannot be read here and now may be there in a moment. */
+const unusableSkipMs = 1000;
 
 /** Credentials in order of preference. */
 export interface CredentialChain {
@@ -23,28 +26,44 @@ const isAtFault = (error: unknown): boolean =>
     error.refusal.aadsts !== undefined &&
     failoverCodes.has(error.refusal.aadsts));
 
+const skipMsOf = (error: unknown): number =>
+  error instanceof CredentialError ? (error.retryAfterSeconds ?? 0) * 1000 || unusableSkipMs : refusedSkipMs;
+
 export const createCredentialChain = (
   sources: readonly CredentialSource[],
   clock: () => number,
 ): CredentialChain => {
   if (sources.length === 0) throw new TypeError('give at least one credential');
-  const skippedUntilMs = new Map<CredentialSource, number>();
+  const skips = new Map<CredentialSource, { atMs: number; lengthMs: number }>();
+  const isSkipped = (source: CredentialSource): boolean => {
+    const skip = skips.get(source);
+    return skip !== undefined && !isOver(skip.atMs, skip.lengthMs, clock());
+  };
   return {
     async run(attempt) {
-      const usable = sources.filter((source) => clock() >= (skippedUntilMs.get(source) ?? 0));
+      const { usable = [], skipped = [] } = Object.groupBy(sources, (source) =>
+        isSkipped(source) ? 'skipped' : 'usable',
+      );
+      let refusal: TokenAcquisitionError | undefined;
       let lastError: unknown;
-      for (const source of usable.length > 0 ? usable : sources) {
-        try {
-          const result = await attempt(source);
-          skippedUntilMs.delete(source);
-          return result;
-        } catch (error) {
-          if (!isAtFault(error)) throw error;
-          skippedUntilMs.set(source, clock() + skipMs);
-          lastError = error;
+      for (const group of [usable, skipped]) {
+        for (const source of group) {
+          try {
+            const result = await attempt(source);
+            skips.delete(source);
+            return result;
+          } catch (error) {
+            lastError = error;
+            if (isAtFault(error)) skips.set(source, { atMs: clock(), lengthMs: skipMsOf(error) });
+            else if (error instanceof TokenAcquisitionError) {
+              // Not one to try others for, except those that were left out: they may be good again.
+              refusal ??= error;
+              break;
+            } else throw error;
+          }
         }
       }
-      throw lastError;
+      throw refusal ?? lastError;
     },
   };
 };

@@ -10,6 +10,7 @@ export const readCredentialFile = async (credential: string, path: string): Prom
     const { code } = error as NodeJS.ErrnoException;
     throw new CredentialError(credential, `The file ${path} cannot be read (${code}).`);
   }
-  if (content.length === 0) throw new CredentialError(credential, `The file ${path} is empty.`);
+  if (content.toString('latin1').trim() === '')
+    throw new CredentialError(credential, `The file ${path} is empty.`);
   return content;
 };

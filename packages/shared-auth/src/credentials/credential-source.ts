@@ -16,6 +16,11 @@ export interface CredentialSource {
   read(): Promise<ClientAuth>;
 }
 
+export interface CredentialErrorOptions extends ErrorOptions {
+  isTransient?: boolean;
+  retryAfterSeconds?: number | undefined;
+}
+
 /** A credential that cannot be used here and now; the next one is tried. */
 export class CredentialError extends Error {
   override readonly name = 'CredentialError';
@@ -23,10 +28,17 @@ export class CredentialError extends Error {
   readonly credential: string;
   /** Whether it may work again by itself. */
   readonly isTransient: boolean;
+  /** How long the other side asked to be left alone, if it did. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(credential: string, message: string, options?: ErrorOptions & { isTransient?: boolean }) {
+  constructor(
+    credential: string,
+    message: string,
+    { isTransient = false, retryAfterSeconds, ...options }: CredentialErrorOptions = {},
+  ) {
     super(message, options);
     this.credential = credential;
-    this.isTransient = options?.isTransient ?? false;
+    this.isTransient = isTransient;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }

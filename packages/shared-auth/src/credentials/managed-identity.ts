@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { AuthenticationResult, ManagedIdentityApplication } from '@azure/msal-node';
-import { createMsalNetwork } from '../msal-network.ts';
+import { createMsalNetwork, type AcquisitionCall } from '../msal-network.ts';
 import type { EntraNetwork } from '../network.ts';
 import { CredentialError, type CredentialSource } from './credential-source.ts';
 
@@ -21,9 +22,10 @@ type Acquire = (scope: string) => Promise<AuthenticationResult>;
 const createApplication = async (
   { clientId }: ManagedIdentityOptions,
   { platformNetwork, clock }: ManagedIdentityDependencies,
+  currentCall: () => AcquisitionCall | undefined,
 ): Promise<ManagedIdentityApplication> => {
   const msal = await import('@azure/msal-node');
-  const networkClient = createMsalNetwork({ network: platformNetwork, clock, currentCall: () => undefined });
+  const networkClient = createMsalNetwork({ network: platformNetwork, clock, currentCall });
   return new msal.ManagedIdentityApplication({
     ...(clientId !== undefined && { managedIdentityIdParams: { userAssignedClientId: clientId } }),
     system: { networkClient, disableInternalRetries: true },
@@ -35,16 +37,30 @@ const managedIdentity = (
   options: ManagedIdentityOptions,
   dependencies: ManagedIdentityDependencies,
 ): Acquire => {
+  const calls = new AsyncLocalStorage<AcquisitionCall>();
   let application: Promise<ManagedIdentityApplication> | undefined;
+  const load = (): Promise<ManagedIdentityApplication> => {
+    application ??= createApplication(options, dependencies, () => calls.getStore()).catch(
+      (error: unknown) => {
+        application = undefined;
+        throw error;
+      },
+    );
+    return application;
+  };
   return async (scope) => {
+    const call: AcquisitionCall = { headers: {} };
     try {
-      application ??= createApplication(options, dependencies);
+      const msal = await load();
       // MSAL's own memory for these tokens is one for the whole process; ours is in front of it anyway.
-      return await (await application).acquireToken({ resource: scope, forceRefresh: true });
+      return await calls.run(call, () => msal.acquireToken({ resource: scope, forceRefresh: true }));
     } catch (error) {
+      const { unavailable } = call;
+      const isThrottled = unavailable?.logFields['throttled'] === true;
       throw new CredentialError(name, 'The platform hands out no token for the managed identity.', {
-        cause: error,
+        cause: unavailable ?? error,
         isTransient: true,
+        ...(isThrottled && { retryAfterSeconds: unavailable?.retryAfterSeconds }),
       });
     }
   };
