@@ -43,6 +43,9 @@ export const textOf = (claim: unknown): string => (typeof claim === 'string' ? c
 /** Clocks of clients may be off by this much. */
 const skewSeconds = 300;
 
+/** The end of an assertion may be this far ahead. */
+const maxSecondsAhead = 86_400 + skewSeconds;
+
 const iso = (seconds: unknown): string => {
   const date = new Date(Number(seconds) * 1000);
   return Number.isNaN(date.getTime()) ? '' : date.toISOString();
@@ -54,7 +57,9 @@ export const checkAssertionTimes = ({ claims }: ClientAssertion, nowMs: number):
   const from = nbf ?? iat ?? 0;
   const nowSeconds = nowMs / 1000;
   if (typeof exp !== 'number' || typeof from !== 'number') throw new StsError('malformedAssertion');
-  if (from - skewSeconds <= nowSeconds && nowSeconds < exp + skewSeconds) return;
+  // A proof that is good for years is a password.
+  const isShort = exp <= nowSeconds + maxSecondsAhead;
+  if (isShort && from - skewSeconds <= nowSeconds && nowSeconds < exp + skewSeconds) return;
   throw new StsError('assertionNotInForce', {
     now: new Date(nowMs).toISOString(),
     from: iso(from),

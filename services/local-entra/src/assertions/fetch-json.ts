@@ -22,7 +22,12 @@ const readJson = async (response: IncomingMessage, maxBytes: number): Promise<un
     if (length > maxBytes) throw new Error(`it answered more than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    // Without the cause: it would quote the answer.
+    throw new Error('it answered no JSON');
+  }
 };
 
 /** A redirect is an answer like any other than 200: an error. */

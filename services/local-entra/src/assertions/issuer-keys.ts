@@ -26,6 +26,8 @@ interface KnownIssuer {
   keys: ReadonlyMap<string, KeyObject>;
 }
 
+/** How many issuers' keys are kept. */
+const maxIssuers = 200;
 const maxAgeMs = 10 * 60_000;
 /** An unknown `kid` has the keys fetched again, at most this often. */
 const minRefreshMs = 5000;
@@ -44,6 +46,12 @@ const toKeys = (document: unknown): Map<string, KeyObject> => {
   return keys;
 };
 
+/** Never quotes the document. */
+const reasonOf = (error: unknown): string => {
+  if (error instanceof z.ZodError) return 'its answer is no discovery document, or no key set';
+  return error instanceof Error ? error.message.slice(0, 200) : String(error);
+};
+
 /** Fetches and keeps the keys of issuers. Simultaneous calls for one issuer share one fetch. */
 export const createIssuerKeys = ({ fetchJson, clock, ownKeys }: IssuerKeysOptions): IssuerKeys => {
   const known = new Map<string, KnownIssuer>();
@@ -54,10 +62,13 @@ export const createIssuerKeys = ({ fetchJson, clock, ownKeys }: IssuerKeysOption
       const configurationUrl = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
       const { jwks_uri: keysUrl } = configurationSchema.parse(await fetchJson(configurationUrl));
       const fetched = { fetchedMs: clock(), keys: toKeys(await fetchJson(keysUrl)) };
+      // The longest known one makes room: anybody can have issuers of their own fetched.
+      const [oldest] = known.keys();
+      if (known.size >= maxIssuers && !known.has(issuer) && oldest !== undefined) known.delete(oldest);
       known.set(issuer, fetched);
       return fetched;
     } catch (error) {
-      const why = error instanceof Error ? error.message.slice(0, 200) : String(error);
+      const why = reasonOf(error);
       throw new IssuerUnavailableError(`the keys of ${issuer} could not be fetched: ${why}`, {
         cause: error,
       });
