@@ -1,6 +1,6 @@
 /**
  * What a verification and an acquisition cost, side by side with what else there is for Node. Prints tables to standard
- * error and one line of JSON to standard output. `--rounds N` (default 15).
+ * error and one line of JSON to standard output, and exits with 1 when a bar is missed. `--rounds N` (default 15).
  */
 import { verify } from 'node:crypto';
 import { parseArgs } from 'node:util';
@@ -142,3 +142,20 @@ const rounded = Object.fromEntries(
 process.stdout.write(
   `${JSON.stringify({ bench: 'auth', node: process.version, rounds, ratios, medians: rounded })}\n`,
 );
+
+/** The most that each of these may be. */
+const bars: Readonly<Partial<Record<keyof typeof ratios, number>>> = {
+  'warm/fast-jwt-cache': 0.6,
+  'warm/koa-jwt+jwks-rsa': 1 / 25,
+  'cold/crypto.verify': 2.5,
+  'token/msal-1': 1 / 50,
+  'token/msal-1000': 1 / 500,
+};
+for (const [name, bar] of Object.entries(bars)) {
+  const measured = ratios[name as keyof typeof ratios];
+  // Also for NaN, which is what a case that was renamed gives.
+  if (!(measured <= bar)) {
+    note(`missed: ${name} is ${measured}, and may be ${bar.toPrecision(3)}`);
+    process.exitCode = 1;
+  }
+}
