@@ -139,6 +139,9 @@ interface Entry {
 const isLiving = (token: HeldToken | undefined, now: number): token is HeldToken =>
   token !== undefined && now < token.expiresAtMs;
 
+const isGood = ({ accessToken, expiresOn }: AuthenticationResult): boolean =>
+  isAccessToken(accessToken) && isTokenLife((expiresOn?.getTime() ?? 0) - Date.now());
+
 const toAcquired = (token: HeldToken): AcquiredToken => ({
   accessToken: token.accessToken,
   expiresAt: new Date(token.expiresAtMs),
@@ -194,9 +197,6 @@ export const createTokenSource = ({
     entry.token = held;
     delete entry.failure;
   };
-
-  const isGood = ({ accessToken, expiresOn }: AuthenticationResult): boolean =>
-    isAccessToken(accessToken) && isTokenLife((expiresOn?.getTime() ?? 0) - Date.now());
 
   /** From MSAL's memory or the shared cache where a token of there will do, else from Entra. */
   const ask = async (

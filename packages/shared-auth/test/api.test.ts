@@ -14,7 +14,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileTo, createApiReference } from './api-reference.ts';
+import { createApiReference } from './api-reference.ts';
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 const modules = fileURLToPath(new URL('../../../node_modules', import.meta.url));
@@ -34,12 +34,15 @@ test('the public API is the one in API.md; `npm run -w packages/shared-auth api`
 });
 
 test('the package works where it is installed: types, code, and nothing else', () => {
-  const source = join(folder, 'package');
-  mkdirSync(source);
-  for (const name of ['package.json', 'README.md', 'API.md', 'LICENSE']) {
-    cpSync(join(packageFolder, name), join(source, name));
+  // As it is cloned: without dist.
+  const repository = join(folder, 'repository');
+  const source = join(repository, 'packages/shared-auth');
+  mkdirSync(source, { recursive: true });
+  for (const name of ['package.json', 'README.md', 'API.md', 'LICENSE', 'tsconfig.json', 'pack.ts', 'src']) {
+    cpSync(join(packageFolder, name), join(source, name), { recursive: true });
   }
-  compileTo(join(source, 'dist'));
+  cpSync(join(packageFolder, '../../tsconfig.base.json'), join(repository, 'tsconfig.base.json'));
+  symlinkSync(modules, join(repository, 'node_modules'));
   const packed = spawnSync('npm', ['pack', '--json', '--pack-destination', folder], {
     cwd: source,
     encoding: 'utf8',
@@ -47,6 +50,9 @@ test('the package works where it is installed: types, code, and nothing else', (
   const [{ filename, files }] = JSON.parse(packed.stdout) as [
     { filename: string; files: { path: string }[] },
   ];
+  expect(readFileSync(join(source, 'package.json'), 'utf8')).toBe(
+    readFileSync(join(packageFolder, 'package.json'), 'utf8'),
+  );
   const names = files.map(({ path }) => path);
   expect(names).toEqual(
     expect.arrayContaining(['API.md', 'LICENSE', 'README.md', 'dist/index.js', 'dist/index.d.ts']),
@@ -57,6 +63,7 @@ test('the package works where it is installed: types, code, and nothing else', (
   const installed = join(consumer, 'node_modules/@countersign/shared-auth');
   mkdirSync(installed, { recursive: true });
   spawnSync('tar', ['xzf', join(folder, filename), '-C', installed, '--strip-components', '1']);
+  expect(readFileSync(join(installed, 'package.json'), 'utf8')).not.toContain('src/');
   // Its dependencies are the ones that are installed here.
   for (const name of readdirSync(modules).filter(
     (each) => each !== '@countersign' && !each.startsWith('.'),
@@ -73,7 +80,7 @@ test('the package works where it is installed: types, code, and nothing else', (
      const outcome: Principal | string = await verifier.verify('x').catch((error: Error) => error.name);
      if (outcome !== 'InvalidTokenError') throw new Error(String(outcome));`,
   );
-  const run = spawnSync(process.execPath, ['use.ts'], {
+  const run = spawnSync(process.execPath, ['--conditions=source', 'use.ts'], {
     cwd: consumer,
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] },
