@@ -67,8 +67,6 @@ export {
 export type { TrustOptions } from './trust.ts';
 export {
   createTokenVerifier,
-  type JwtEngine,
-  type JwtVerifyOptions,
   type TokenVerifier,
   type TokenVerifierOptions,
   type TokenVerifierStats,

@@ -4,7 +4,7 @@ import koaJwt from 'koa-jwt';
 import { bearerToken } from './bearer.ts';
 import { assertPolicy, refusalOf, type Policy } from './policy.ts';
 import type { Principal } from './principal.ts';
-import type { JwtEngine, TokenVerifier } from './verifier.ts';
+import { jwtEngine, type EngineVerifyOptions, type JwtEngine, type TokenVerifier } from './verifier.ts';
 
 /** What {@link authenticate} leaves in `ctx.state`. */
 export interface AuthState {
@@ -83,12 +83,14 @@ export const authenticate = (
 ): Middleware<AuthState> =>
   async function authenticate(ctx, next) {
     const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: ctx.querystring });
-    const principal =
-      verifier.recall(token) ??
-      (await verifier.verify(token, {
-        engine: koaJwtEngine(ctx),
+    let principal = verifier.recall(token);
+    if (principal === undefined) {
+      const options: EngineVerifyOptions = {
+        [jwtEngine]: koaJwtEngine(ctx),
         ...(headers && { headers: headers(ctx) }),
-      }));
+      };
+      principal = await verifier.verify(token, options);
+    }
     const known: Authentication = { principal, isAuthorized: false };
     (ctx as Guarded)[authentication] = known;
     ctx.state.principal = principal;

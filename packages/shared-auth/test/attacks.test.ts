@@ -1,7 +1,8 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import jsonwebtoken from 'jsonwebtoken';
 import { createHmac, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
-import { createTokenVerifier, type JwtEngine, type TokenCheck, type TokenVerifier } from '../src/index.ts';
+import { createTokenVerifier, type TokenCheck, type TokenVerifier } from '../src/index.ts';
+import { jwtEngine, type EngineVerifyOptions, type JwtEngine } from '../src/verifier.ts';
 import {
   apiClientId,
   appClaims,
@@ -257,7 +258,8 @@ test.each<[string, TokenCheck, string]>([
 ])('refused: %s', async (_, check, token) => {
   // By koa-jwt's engine and by our own alike.
   const engine: JwtEngine = async (...args) => jsonwebtoken.verify(...(args as [string, KeyObject, object]));
-  await expect(verifier.verify(token, { engine })).rejects.toMatchObject({
+  const options: EngineVerifyOptions = { [jwtEngine]: engine };
+  await expect(verifier.verify(token, options)).rejects.toMatchObject({
     name: 'InvalidTokenError',
     check,
   });
