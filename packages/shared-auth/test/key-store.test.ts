@@ -311,3 +311,17 @@ test('a clock that is set back prolongs no pause', async () => {
   issuer.keys = [createKey()];
   await verifier.verify(token());
 });
+
+test('no more tokens are remembered than allowed', async () => {
+  const small = createTokenVerifier({
+    authorityHost: issuer.origin,
+    tenantId,
+    clientId: apiClientId,
+    network: createEntraNetwork({ ca: issuer.ca }),
+    clock: () => now,
+    maxCachedTokens: 4,
+  });
+  for (let count = 0; count < 20; count += 1) await small.verify(token());
+  expect(small.stats().cachedTokens).toBeGreaterThan(0);
+  expect(small.stats().cachedTokens).toBeLessThanOrEqual(4);
+});

@@ -73,3 +73,10 @@ test('named policies are middleware by name', () => {
   expect(AppRoleAccess.name).toBe('requirePolicy');
   expect(() => namedPolicies({ Broken: { anyOf: [] } })).toThrow(TypeError);
 });
+
+test.each(['a b', 'a"b', 'a\\b', 'a\u0000b', 'r\u00f4le', 'r\u20ac', ''])(
+  'the role %j fits into no challenge',
+  (appRole) => {
+    expect(() => assertPolicy({ appRole })).toThrow(TypeError);
+  },
+);
