@@ -1,53 +1,18 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { createLogger } from '@countersign/service-kit';
+import { createServer, type IncomingMessage, request, type RequestListener } from 'node:http';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createApp } from '../src/app.ts';
-import { createTrustedProxies } from '../src/headers/client-address.ts';
-import { activateTable } from '../src/proxy/active-table.ts';
-import { forward } from '../src/proxy/forward.ts';
-import { parseRouteTable } from '../src/routes/route-table.ts';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
+import { listenOn, startGateway as start, startUpstream, stopAll } from './start-gateway.ts';
 
-const cleanUp: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of cleanUp.splice(0).toReversed()) await step();
-});
-
-const listen = async (server: Server): Promise<string> => {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  cleanUp.push(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-};
+afterEach(stopAll);
 
 /** A gateway before one upstream, which all paths below /api go to. */
 const startGateway = async (upstream: RequestListener | string, routeSettings = {}): Promise<string> => {
-  const origin = typeof upstream === 'string' ? upstream : await listen(createServer(upstream));
+  const origin = typeof upstream === 'string' ? upstream : await startUpstream(upstream);
   const route = { path: '/api', upstream: 'records-api', access: 'public', ...routeSettings };
-  const text = JSON.stringify({ upstreams: { 'records-api': { addresses: [origin] } }, routes: [route] });
-  const table = await activateTable({
-    table: parseRouteTable(text, { locations: new Map(), apis: new Set() }),
-    upstreams: { createTransport, report: () => undefined },
-    rateLimits: {},
-  });
-  const logger = createLogger({ name: 'gateway', version: '0.0.0', destination: { write: () => undefined } });
-  const app = createApp({
-    logger,
-    readiness: { accepting: true },
-    forward: forward({
-      table: () => table,
-      verifiers: new Map(),
-      trustedProxies: createTrustedProxies([]),
-    }),
-  });
-  const url = await listen(createServer(app.callback()));
-  cleanUp.push(() => table.close());
+  const table = { upstreams: { 'records-api': { addresses: [origin] } }, routes: [route] };
+  const { url } = await start({ table, createTransport });
   return url;
 };
 
@@ -184,7 +149,7 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
   describe('when one side fails', () => {
     test('an upstream that refuses connections: 502, also for a request with a body', async () => {
       const server = createServer();
-      const origin = await listen(server);
+      const origin = await listenOn(server);
       server.close();
       const url = await startGateway(origin);
       for (const init of [{}, { method: 'POST', body: 'x'.repeat(100_000) }]) {
