@@ -115,7 +115,7 @@ export const sortRequestHeaders = (rawHeaders: FlatHeaders): SortedRequestHeader
       });
     }
   }
-  return { forwarded: without(forwarded, named), authorization, said, origin };
+  return { forwarded: withoutHeaders(forwarded, named), authorization, said, origin };
 };
 
 /** Headers of answers that say what runs behind, or are the gateway's own to say. */
@@ -137,7 +137,7 @@ export const sortResponseHeaders = (rawHeaders: FlatHeaders): string[] => {
     if (key === 'content-length' || (!ofThisHop.has(key) && !answeredByGateway.has(key)))
       headers.push(name, value);
   }
-  return named === undefined ? headers : without(headers, named);
+  return named === undefined ? headers : withoutHeaders(headers, named);
 };
 
 /** `keep-alive` and `close` are no names of headers; most requests have nothing else here. */
@@ -150,7 +150,8 @@ const namedByConnection = (
   return new Set([...(before ?? []), ...lower.split(',').map((name) => name.trim())]);
 };
 
-const without = (headers: readonly string[], names: ReadonlySet<string>): string[] => {
+/** A list without the headers of these lower-case names. */
+export const withoutHeaders = (headers: readonly string[], names: ReadonlySet<string>): string[] => {
   const kept: string[] = [];
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] as string;

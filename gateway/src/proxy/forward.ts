@@ -1,9 +1,13 @@
 import type { IncomingMessage } from 'node:http';
-import { ProblemError, type ServiceState } from '@countersign/service-kit';
+import { ProblemError, propagationHeaders, type ServiceState } from '@countersign/service-kit';
 import type { Principal, TokenVerifier } from '@countersign/shared-auth';
 import type { Context, Middleware, ParameterizedContext } from 'koa';
 import { type Client, readClient, type TrustedProxies } from '../headers/client-address.ts';
-import { type SortedRequestHeaders, sortRequestHeaders } from '../headers/forwarded-headers.ts';
+import {
+  type SortedRequestHeaders,
+  sortRequestHeaders,
+  withoutHeaders,
+} from '../headers/forwarded-headers.ts';
 import { assertSpoken, readHost, readTarget, type RequestTarget } from '../request-target.ts';
 import type { Route } from '../routes/route-schema.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
@@ -61,7 +65,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): M
       authorization: sorted.authorization,
       method: request.method as string,
       query: target.query,
-      headers: () => tracing(state),
+      headers: () => propagationHeaders(state.requestContext),
     });
     const principal = checked instanceof Promise ? await checked : checked;
     if (principal) state.logFields['azp'] = principal.applicationId;
@@ -175,11 +179,6 @@ const callerOf = ({ rateLimit }: Route, principal: Principal | undefined, client
     ? `${principal.tenantId}/${principal.applicationId}`
     : `address/${client.address}`;
 
-const tracing = ({ requestContext }: ServiceState): Record<string, string> => ({
-  'x-request-id': requestContext.requestId,
-  traceparent: `00-${requestContext.traceId}-${requestContext.spanId}-${requestContext.traceFlags}`,
-});
-
 const headersFor = (
   { setHeaders, dropHeaders }: PreparedRoute,
   { forwarded }: SortedRequestHeaders,
@@ -187,10 +186,8 @@ const headersFor = (
   principal: Principal | undefined,
   { requestContext }: ServiceState,
 ): string[] => {
-  const headers = dropHeaders.size === 0 ? forwarded : withoutNamed(forwarded, dropHeaders);
-  const { requestId, traceId, spanId, traceFlags, traceState } = requestContext;
-  headers.push('X-Request-Id', requestId, 'traceparent', `00-${traceId}-${spanId}-${traceFlags}`);
-  if (traceState !== undefined) headers.push('tracestate', traceState);
+  const headers = dropHeaders.size === 0 ? forwarded : withoutHeaders(forwarded, dropHeaders);
+  for (const [name, value] of Object.entries(propagationHeaders(requestContext))) headers.push(name, value);
   headers.push('X-Forwarded-For', client.forwardedFor, 'X-Forwarded-Proto', client.proto);
   headers.push(
     'X-Forwarded-Host',
@@ -209,13 +206,4 @@ const headersFor = (
 const forwardedElement = ({ address, host, proto }: Client): string => {
   const node = address.includes(':') ? `"[${address}]"` : address;
   return `for=${node};host="${host}";proto=${proto}`;
-};
-
-const withoutNamed = (headers: readonly string[], names: ReadonlySet<string>): string[] => {
-  const kept: string[] = [];
-  for (let index = 0; index < headers.length; index += 2) {
-    if (!names.has((headers[index] as string).toLowerCase()))
-      kept.push(headers[index] as string, headers[index + 1] as string);
-  }
-  return kept;
 };
