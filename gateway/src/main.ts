@@ -26,6 +26,7 @@ await runService(service, async () => {
     server,
     host: config.HOST,
     port: config.PORT,
+    drainDelayMs: config.DRAIN_DELAY_MS,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     logger,
     readiness,

@@ -112,16 +112,19 @@ export const readableFileSetting = z.string().superRefine((path, context) => {
   for (const { message } of result.error?.issues ?? []) context.addIssue({ code: 'custom', message });
 });
 
+const millisecondsSetting = z
+  .string()
+  .regex(/^\d{1,6}$/, 'must be a number of milliseconds')
+  .transform(Number);
+
 /** The settings that every service has; spread them into its schema. The service adds its own `PORT`. */
 export const commonSettings = {
   /** Address to listen on. */
   HOST: z.string().default('127.0.0.1'),
   /** Least severe level to log. */
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
-  /** How long requests in flight may take after a stop was asked for, in milliseconds. */
-  DRAIN_TIMEOUT_MS: z
-    .string()
-    .regex(/^\d{1,6}$/, 'must be a number of milliseconds')
-    .default('10000')
-    .transform(Number),
+  /** How long work is still taken after a stop was asked for: until load balancers have noticed. */
+  DRAIN_DELAY_MS: millisecondsSetting.default(0),
+  /** How long requests in flight may take after that. */
+  DRAIN_TIMEOUT_MS: millisecondsSetting.default(10_000),
 };

@@ -1,5 +1,6 @@
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from './config.ts';
 import type { Readiness } from './health.ts';
 import { createLogger, type Logger } from './logger.ts';
@@ -12,21 +13,27 @@ export interface ServeOptions {
   logger: Logger;
   /** Flipped as soon as a stop is asked for. */
   readiness: Readiness;
-  /** How long requests in flight may take after that, in milliseconds. */
+  /**
+   * How long connections and requests are still taken after that, in milliseconds: as long as whoever asks for
+   * readiness may take to notice. Every answer then says `Connection: close`. Default 0.
+   */
+  drainDelayMs?: number;
+  /** How long requests in flight may take once no more are taken, in milliseconds. */
   drainTimeoutMs: number;
   /** Called once, after the last request: close stores, pools, files. */
   close?: () => Promise<void> | void;
 }
 
 /**
- * Listens, and stops in order on SIGTERM, SIGINT or when the parent process is gone: not ready, no new connections,
- * requests in flight to their end, `close`, exit 0. A second signal exits at once with 1.
+ * Listens, and stops in order on SIGTERM, SIGINT or when the parent process is gone: not ready, after a delay no new
+ * connections, requests in flight to their end, `close`, exit 0. A second signal exits at once with 1.
  *
  * @throws {ConfigError} when the address cannot be listened on.
  */
 export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   const { server, logger, readiness } = options;
   let stopping = false;
+  let closing = false;
   // The server itself forgets connections that never came to speak HTTP, such as one without a TLS handshake.
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -34,24 +41,31 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     socket.once('close', () => sockets.delete(socket));
   });
 
-  server.prependListener('request', (_request, response) => {
+  // A server of HTTP/2 closes its sessions itself, and has no such method.
+  const closeIdle = (): void => (server as Partial<Server>).closeIdleConnections?.();
+  const beforeAnswer: RequestListener = (_request, response) => {
     if (stopping) response.setHeader('Connection', 'close');
     // close() alone waits for connections that turn idle only after it was called.
-    response.once('close', () => stopping && server.closeIdleConnections());
-  });
+    response.once('close', () => closing && closeIdle());
+  };
+  server.prependListener('request', beforeAnswer);
+  // Without a listener Node turns these into requests itself.
+  if (server.listenerCount('checkContinue') > 0) server.prependListener('checkContinue', beforeAnswer);
 
   const stop = async (reason: string): Promise<void> => {
     if (stopping) process.exit(1);
     stopping = true;
     readiness.accepting = false;
     logger.info({ reason }, 'stopping');
+    if (options.drainDelayMs) await delay(options.drainDelayMs);
+    closing = true;
     const overdue = setTimeout(() => {
       logger.warn('requests in flight were cut off: the drain timeout has passed');
       for (const socket of sockets) socket.destroy();
     }, options.drainTimeoutMs);
     await new Promise((resolve) => {
       server.close(resolve);
-      server.closeIdleConnections();
+      closeIdle();
     });
     clearTimeout(overdue);
     await options.close?.();

@@ -30,6 +30,7 @@ describe('parseConfig', () => {
     expect(parseConfig(schema, { ...good, PORT: '', UNRELATED: 'x' })).toEqual({
       HOST: '127.0.0.1',
       LOG_LEVEL: 'info',
+      DRAIN_DELAY_MS: 0,
       DRAIN_TIMEOUT_MS: 10_000,
       PORT: 8081,
       AZURE_AUTHORITY_HOST: new URL('https://localhost:8443'),

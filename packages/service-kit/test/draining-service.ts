@@ -23,6 +23,7 @@ await runService(service, async () => {
     port: Number(process.env['PORT'] ?? 0),
     logger: createLogger(service),
     readiness,
+    drainDelayMs: Number(process.env['DRAIN_DELAY_MS'] ?? 0),
     drainTimeoutMs: Number(process.env['DRAIN_TIMEOUT_MS'] ?? 10_000),
   });
 });

@@ -33,14 +33,19 @@ const start = async (env: Record<string, string> = {}) => {
   return { child: started, records, logged, exitCode };
 };
 
-const ask = (port: unknown, path: string) => {
-  const request = get({ host: '127.0.0.1', port: Number(port), path });
+const ask = (port: unknown, path: string, headers = {}) => {
+  const request = get({
+    host: '127.0.0.1',
+    port: Number(port),
+    path,
+    headers: { connection: 'keep-alive', ...headers },
+  });
   const inFlight = once(request, 'information');
   const answer = once(request, 'response').then(async ([response]) => {
     const message = response as IncomingMessage;
     let body = '';
     for await (const chunk of message) body += String(chunk);
-    return { body };
+    return { body, connection: message.headers.connection };
   });
   // The tests look at those that matter to them, and may look late.
   for (const promise of [inFlight, answer]) promise.catch(() => undefined);
@@ -61,6 +66,16 @@ describe('serve', () => {
     expect((await slow.answer).body).toBe('false');
     expect(await service.exitCode).toBe(0);
     expect(service.records.map(({ msg }) => msg)).toEqual(['listening', 'stopping', 'stopped']);
+  });
+
+  test('takes work until the delay is over, says that it will not for long, and closes each connection', async () => {
+    const service = await start({ DRAIN_DELAY_MS: '1500' });
+    const { 'server.port': port } = await service.logged('listening');
+    service.child.kill('SIGTERM');
+    await service.logged('stopping');
+    expect(await ask(port, '/').answer).toEqual({ body: 'false', connection: 'close' });
+    expect(await ask(port, '/', { expect: '100-continue' }).answer).toMatchObject({ connection: 'close' });
+    expect(await service.exitCode).toBe(0);
   });
 
   test('a second signal exits at once', async () => {

@@ -35,6 +35,7 @@ await runService(service, async () => {
     server: createServer(createApp({ logger, readiness, fetchRecords, checkCredential }).callback()),
     host: config.HOST,
     port: config.PORT,
+    drainDelayMs: config.DRAIN_DELAY_MS,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     logger,
     readiness,

@@ -16,6 +16,7 @@ await runService(service, async () => {
     port: config.PORT,
     logger,
     readiness,
+    drainDelayMs: config.DRAIN_DELAY_MS,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     close: closeSidePorts,
   });
