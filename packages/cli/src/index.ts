@@ -1,4 +1,5 @@
 export * from './local-system.ts';
 export * from './service-process.ts';
 export * from './system.ts';
-export * from './token.ts';
+export { localApplicationNames, takeToken, type LocalApplication } from './token.ts';
+export { CommandError, UsageError } from './command-error.ts';

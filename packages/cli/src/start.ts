@@ -1,6 +1,7 @@
 import { readableLog } from './readable-log.ts';
 import type { LogLine } from './service-process.ts';
 import { defaultPorts, type RunningSystem, startSystem, type SystemPorts } from './system.ts';
+import type { Terminal } from './terminal.ts';
 
 export interface StartOptions {
   data: string;
@@ -25,13 +26,6 @@ Try
 
 Ctrl-C stops everything; the data stays.
 `;
-
-/** Where the command was given. */
-export interface Terminal {
-  env: Readonly<Record<string, string | undefined>>;
-  stdout: NodeJS.WriteStream;
-  stderr: NodeJS.WriteStream;
-}
 
 /**
  * `countersign start`: runs the whole system on loopback until Ctrl-C or SIGTERM. The services' logs go to standard
