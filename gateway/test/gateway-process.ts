@@ -12,8 +12,8 @@ export interface GatewayProcess extends AsyncDisposable {
   child: ChildProcessWithoutNullStreams;
   /** What was logged, parsed. */
   records: Record<string, unknown>[];
-  /** The first record with this message, once it is there. */
-  logged(message: string): Promise<Record<string, unknown>>;
+  /** The first record with this message, or a later one, once it is there. */
+  logged(message: string, count?: number): Promise<Record<string, unknown>>;
   /** Resolves once it listens. */
   url(): Promise<string>;
   exitCode: Promise<number | null>;
@@ -32,9 +32,9 @@ export const runGateway = (table: object | string, env: Record<string, string> =
   lines.on('line', (line) => records.push(JSON.parse(line) as Record<string, unknown>));
   child.stderr.pipe(process.stderr);
   const exitCode = once(child, 'close').then(([code]) => code as number | null);
-  const logged = async (message: string): Promise<Record<string, unknown>> => {
+  const logged = async (message: string, count = 1): Promise<Record<string, unknown>> => {
     for (;;) {
-      const record = records.find(({ msg }) => msg === message);
+      const record = records.filter(({ msg }) => msg === message)[count - 1];
       if (record) return record;
       const ended = exitCode.then((code) => {
         throw new Error(`the gateway ended with ${code} without saying "${message}"`);

@@ -1,10 +1,8 @@
-import { mkdtempSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createLogger } from '@countersign/service-kit';
 import { expect, test } from '@jest/globals';
 import { openLiveTable } from '../src/proxy/live-table.ts';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
+import { openConfigMap } from './config-map.ts';
 
 const tableWith = (path: string): string =>
   JSON.stringify({
@@ -12,24 +10,8 @@ const tableWith = (path: string): string =>
     routes: [{ path, upstream: 'u', access: 'public' }],
   });
 
-/** A mounted ConfigMap: the file is a link into `..data`, which is a link to a folder that is swapped whole. */
-const openConfigMap = () => {
-  const mount = mkdtempSync(join(tmpdir(), 'countersign-'));
-  let version = 0;
-  const put = (text: string): void => {
-    version += 1;
-    mkdirSync(join(mount, `..v${version}`));
-    writeFileSync(join(mount, `..v${version}`, 'routes.yaml'), text);
-    symlinkSync(`..v${version}`, join(mount, '..data_tmp'));
-    renameSync(join(mount, '..data_tmp'), join(mount, '..data'));
-  };
-  put(tableWith('/first'));
-  symlinkSync(join('..data', 'routes.yaml'), join(mount, 'routes.yaml'));
-  return { file: join(mount, 'routes.yaml'), put };
-};
-
 test('a swapped table takes effect; a broken one changes nothing and says why', async () => {
-  const { file, put } = openConfigMap();
+  const { file, put } = openConfigMap(tableWith('/first'));
   const records: Record<string, unknown>[] = [];
   let reloaded = (_outcome: string): void => {};
   const live = await openLiveTable({

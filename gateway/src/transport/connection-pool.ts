@@ -27,10 +27,6 @@ export class ConnectionPool<Connection extends Poolable> {
     return this.#open.size >= this.#max;
   }
 
-  get closed(): boolean {
-    return this.#closing !== undefined;
-  }
-
   take(): Connection | undefined {
     return this.#idle.pop();
   }
@@ -43,7 +39,7 @@ export class ConnectionPool<Connection extends Poolable> {
   /** Gives back a connection that can carry another request. */
   release(connection: Connection): void {
     if (!this.#open.has(connection)) return;
-    if (this.closed) connection.destroy();
+    if (this.#closing) connection.destroy();
     else this.#idle.push(connection);
   }
 

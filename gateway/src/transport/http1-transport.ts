@@ -37,10 +37,10 @@ export const createHttp1Transport = (origin: string, options: TransportOptions =
   return {
     send(request, sink, timeouts) {
       const exchange = new Http1Exchange(request, sink, timeouts, inFlight);
-      const connection = pool.closed ? undefined : takeConnection();
+      const connection = takeConnection();
       exchange.connection = connection;
       if (connection) connection.carry(exchange);
-      else exchange.fail('closed', pool.closed ? 'the transport is closed' : 'too many connections');
+      else exchange.fail('closed', 'too many connections');
       exchange.returned = true;
       return exchange;
     },

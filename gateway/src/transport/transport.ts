@@ -63,7 +63,10 @@ export interface TransportStats {
 export interface Transport {
   send(request: UpstreamRequest, sink: ResponseSink, timeouts: Timeouts): Exchange;
   readonly stats: TransportStats;
-  /** Takes no more requests, and resolves when those in flight are over and every connection is closed. */
+  /**
+   * Keeps no connection any longer than its request takes, and resolves when none is left. A request that comes later
+   * is sent all the same: whoever was about to send one need not know.
+   */
   close(): Promise<void>;
 }
 
@@ -97,7 +100,7 @@ export type UpstreamErrorKind =
   | 'protocol'
   /** The body of the request broke off, or has not the length that was announced. */
   | 'body'
-  /** The transport is closed, or has all the connections that it may have. */
+  /** The transport has all the connections that it may have, or the attempt was given up. */
   | 'closed';
 
 export interface UpstreamErrorOptions {

@@ -17,9 +17,9 @@ export const createUndiciTransport = (origin: string, options: TransportOptions 
   return {
     send(request, sink, timeouts) {
       const exchange = new UndiciExchange(request, sink, timeouts, inFlight);
-      const connection = pool.closed ? undefined : takeConnection();
+      const connection = takeConnection();
       if (connection) connection.dispatch(exchange);
-      else exchange.fail('closed', pool.closed ? 'the transport is closed' : 'too many connections');
+      else exchange.fail('closed', 'too many connections');
       exchange.returned = true;
       return exchange;
     },

@@ -42,6 +42,7 @@ export interface Upstream {
   /** Seconds after which a try is worth it, when there is no address now. */
   retryAfterSeconds(): number;
   state(): UpstreamState;
+  /** Looks after its addresses no more, and resolves once no connection is left. Requests may still come. */
   close(): Promise<void>;
 }
 
@@ -149,8 +150,9 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
       clearInterval(timer);
       stopHealthChecks();
       await resolving;
-      for (const origin of endpoints.keys()) remove(origin);
-      await Promise.all(retired);
+      // They stay where they are: requests that have their route already are still to choose one.
+      const closing = [...endpoints.values()].map(({ endpoint }) => endpoint.transport.close());
+      await Promise.all([...closing, ...retired]);
     },
   };
 };

@@ -122,8 +122,11 @@ describe.each([
   });
 
   describe('connections', () => {
-    const answer = async (connection: UpstreamConnection, bytes: string): Promise<string> => {
-      const { sink } = send();
+    const answer = async (
+      connection: UpstreamConnection,
+      bytes: string,
+      { sink } = send(),
+    ): Promise<string> => {
       await connection.request();
       connection.write(bytes);
       await sink.over;
@@ -251,17 +254,20 @@ describe.each([
       await named.close();
     });
 
-    test('close lets those in flight finish', async () => {
+    test('close lets those in flight finish, and those that come late', async () => {
       const { sink } = send();
       const connection = await upstream.accept();
       await connection.request();
       const closed = transport.close();
       const late = send();
-      await late.sink.over;
-      expect(late.sink.outcome).toBe('closed');
+      await expect(answer(await upstream.accept(), small, late)).resolves.toBe('200 ok');
+      expect(transport.stats).toEqual({ open: 1, idle: 0, inFlight: 1 });
       connection.write(small);
       await closed;
       expect(sink.outcome).toBe('200 ok');
+      expect(transport.stats).toEqual(nothing);
+      const last = send();
+      await expect(answer(await upstream.accept(), small, last)).resolves.toBe('200 ok');
       expect(transport.stats).toEqual(nothing);
     });
   });
