@@ -68,7 +68,7 @@ export const configSchema = z
     /** Scheme and host of Entra ID, or of local-entra. Needed with APIS. */
     AZURE_AUTHORITY_HOST: httpsOriginSetting.optional(),
     AZURE_TENANT_ID: guidSetting.optional(),
-    /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
+    /** PEM certificates to trust on top of the system's, of a local-entra, a company's proxy or https: upstreams. */
     CA_FILE: certificatesFileSetting.optional(),
     /** Addresses and ranges of load balancers in front, whose X-Forwarded headers are believed. Default: none. */
     TRUSTED_PROXIES: trustedProxies.default(createTrustedProxies([])),

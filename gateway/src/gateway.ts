@@ -34,8 +34,12 @@ const createVerifiers = (config: Config): Map<string, TokenVerifier> => {
 };
 
 /** Our own client speaks plain HTTP/1.1 alone. */
-const createTransport = (origin: string): Transport =>
-  origin.startsWith('http:') ? createHttp1Transport(origin) : createUndiciTransport(origin);
+const transportsFor =
+  ({ TRANSPORT, CA_FILE: ca }: Config) =>
+  (origin: string): Transport =>
+    TRANSPORT === 'http1' && origin.startsWith('http:')
+      ? createHttp1Transport(origin)
+      : createUndiciTransport(origin, { ca });
 
 /**
  * Makes the gateway from its configuration. Neither server listens yet.
@@ -67,7 +71,7 @@ export const createGateway = async (
           : logger.error({ err: error }, 'the rate limit store fails; this process counts for itself'),
     },
     upstreams: {
-      createTransport: config.TRANSPORT === 'undici' ? createUndiciTransport : createTransport,
+      createTransport: transportsFor(config),
       report: (event) => logger.warn(event, 'an upstream changed'),
     },
     onReload: metrics.countReload,

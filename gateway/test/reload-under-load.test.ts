@@ -51,9 +51,9 @@ test.each(['http1', 'undici'])(
     const agent = new Agent({ keepAlive: true });
     const outcomes: Record<string, number> = {};
     const tables = new Set<number>();
-    let loading = true;
+    const loaded = new AbortController();
     const load = async (length: number): Promise<void> => {
-      while (loading) {
+      while (!loaded.signal.aborted) {
         const { outgoing, answer } = post(url, agent, length);
         outgoing.end('x'.repeat(length));
         const { status, bytes, table } = await answer;
@@ -66,7 +66,7 @@ test.each(['http1', 'undici'])(
       load([1, 100, 40_000, 300_000][index % 4] ?? 1),
     );
     for (let version = 1; version <= 100; version += 1) await reload(version);
-    loading = false;
+    loaded.abort();
     await Promise.all(clients);
     agent.destroy();
     expect(Object.keys(outcomes)).toEqual(['200 whole']);

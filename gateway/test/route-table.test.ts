@@ -94,6 +94,11 @@ describe('what is refused, with line and reason', () => {
       `upstreams: { x: { addresses: ['http://h/p'] } }\n${route('access: public')}`,
       /must be an origin/,
     ],
+    [
+      'WebSocket over TLS to the upstream',
+      `upstreams: { x: { addresses: ['https://h'] } }\nroutes: [{ path: /a, upstream: x, access: public, webSocket: true }]`,
+      /line 2: routes\.0\.webSocket: is for upstreams of plain HTTP alone/,
+    ],
   ])('%s', (_, text, message) => {
     expect(() => parse(text)).toThrow(message);
   });

@@ -80,6 +80,9 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
       ...(route.access === 'public' || surroundings.apis.has(route.access.api)
         ? []
         : [`${place('access')}: no API "${route.access.api}" is configured to check its tokens (APIS)`]),
+      ...(route.webSocket && upstreams.get(route.upstream)?.addresses.some(isHttps)
+        ? [`${place('webSocket')}: is for upstreams of plain HTTP alone`]
+        : []),
       ...(route.cors && route.cors.origins.includes('*') && route.cors.origins.length > 1
         ? [`${place('cors')}: "*" has to stand alone`]
         : []),
@@ -88,6 +91,8 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
   if (problems.length > 0) throw new ConfigError(problems);
   return { routes, upstreams, match: createMatcher(routes) };
 };
+
+const isHttps = (address: string): boolean => address.startsWith('https:');
 
 const locate = (
   settings: Readonly<Record<string, UpstreamSettings>>,

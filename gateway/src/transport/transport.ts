@@ -71,6 +71,8 @@ export interface Transport {
 }
 
 export interface TransportOptions {
+  /** PEM certificates that an `https:` upstream's may be issued by, on top of those that Node trusts. */
+  ca?: string | undefined;
   /** How many connections there may be at once; a request beyond that fails as `closed`. Default: 1024. */
   maxConnections?: number;
   /** How long an idle connection is kept when the upstream does not say, in milliseconds. Default: 4000. */

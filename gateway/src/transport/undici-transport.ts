@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { PassThrough, type Readable } from 'node:stream';
+import { createSecureContext, getCACertificates } from 'node:tls';
 import { buildConnector, Client, type Dispatcher, errors } from 'undici';
 import { ConnectionPool } from './connection-pool.ts';
 import { Deadlines } from './deadlines.ts';
@@ -10,9 +11,11 @@ import type { Transport, TransportOptions, UpstreamErrorKind, UpstreamRequest } 
 export const createUndiciTransport = (origin: string, options: TransportOptions = {}): Transport => {
   const inFlight = new InFlight(new Deadlines(options.clock));
   const pool = new ConnectionPool<UndiciConnection>(options.maxConnections ?? 1024);
+  // One for all, so that TLS sessions are taken up again.
+  const connect = buildConnector({ timeout: 0, allowH2: false, ...trust(options.ca) });
 
   const takeConnection = (): UndiciConnection | undefined =>
-    pool.take() ?? (pool.full ? undefined : pool.add(new UndiciConnection(origin, options, pool)));
+    pool.take() ?? (pool.full ? undefined : pool.add(new UndiciConnection(origin, options, pool, connect)));
 
   return {
     send(request, sink, timeouts) {
@@ -30,6 +33,11 @@ export const createUndiciTransport = (origin: string, options: TransportOptions 
   };
 };
 
+const trust = (ca: string | undefined): buildConnector.BuildOptions =>
+  ca === undefined
+    ? {}
+    : { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
+
 /**
  * One connection: an undici client of our own pool instead of undici's, because only so it is known which connection
  * carries a request, whether it was used before, and what to close when it is given up.
@@ -41,9 +49,13 @@ class UndiciConnection {
   #exchange: UndiciExchange | undefined;
   #socket: Socket | undefined;
 
-  constructor(origin: string, options: TransportOptions, pool: ConnectionPool<UndiciConnection>) {
+  constructor(
+    origin: string,
+    options: TransportOptions,
+    pool: ConnectionPool<UndiciConnection>,
+    connect: buildConnector.connector,
+  ) {
     this.#pool = pool;
-    const connect = buildConnector({ timeout: 0, allowH2: false });
     this.client = new Client(origin, {
       headersTimeout: 0,
       bodyTimeout: 0,
