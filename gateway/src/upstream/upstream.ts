@@ -19,7 +19,7 @@ export interface UpstreamDependencies {
 
 export type UpstreamEvent =
   | { upstream: string; event: 'address'; state: EndpointState }
-  | { upstream: string; event: 'unresolved'; address: string; error: unknown }
+  | { upstream: string; event: 'unresolved'; address: string; err: unknown }
   | { upstream: string; event: 'resolved'; address: string; origins: readonly string[] };
 
 export interface UpstreamState {
@@ -90,7 +90,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
       const addresses = await resolve(url.hostname);
       origins = addresses.map((ip) => `http://${isIP(ip) === 6 ? `[${ip}]` : ip}:${url.port || '80'}`);
     } catch (error) {
-      if (!unresolved.has(address)) report({ upstream: name, event: 'unresolved', address, error });
+      if (!unresolved.has(address)) report({ upstream: name, event: 'unresolved', address, err: error });
       unresolved.add(address);
       return;
     }
