@@ -109,7 +109,7 @@ const attempt = (options: ExchangeOptions, endpoint: Endpoint, attempts: number)
         });
       },
       onDone: (error) => {
-        if (error && headReceived) note({ 'error.type': 'upstream_broke_off' });
+        if (error && headReceived) note({ 'error.type': 'upstream_broke_off', cause: error.kind });
         finish(isOurFault(error) ? undefined : error === undefined, () => resolve({ headReceived, error }));
       },
     });
@@ -157,11 +157,11 @@ export const unavailable = (upstream: Upstream): ProblemError =>
     logFields: { cause: 'no address of the upstream may be tried now' },
   });
 
-const timedOut = (origin: string, cause?: unknown): ProblemError =>
+const timedOut = (origin: string, cause?: UpstreamError): ProblemError =>
   new ProblemError('The service behind took too long.', {
     status: 504,
     code: 'upstream_timeout',
-    logFields: { upstream_address: origin },
+    logFields: { upstream_address: origin, cause: cause?.kind ?? 'total_timeout' },
     cause,
   });
 

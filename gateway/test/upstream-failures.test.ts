@@ -1,0 +1,257 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createHttp1Transport } from '../src/transport/http1-transport.ts';
+import { createUndiciTransport } from '../src/transport/undici-transport.ts';
+import { small, startScripted } from './scripted-server.ts';
+import { startGateway, stopAll, type TestGateway } from './start-gateway.ts';
+
+afterEach(stopAll);
+
+const timeouts = { connectMs: 300, headMs: 300, idleMs: 300 };
+/** Deadlines are looked at every 250 ms; the rest is for a machine that is busy. */
+const slackMs = 3_000;
+
+interface Outcome {
+  /** The status of an answer that arrived whole; of one that broke off, `broken` too. */
+  status: number | undefined;
+  broken: boolean;
+  code: unknown;
+  afterMs: number;
+  /** The completion record. */
+  record: Record<string, unknown>;
+}
+
+/** One client, which keeps its connection as long as it is let. */
+const createClient = ({ url, records }: TestGateway) => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  let count = 0;
+  return async (method = 'GET', body: Buffer | undefined = undefined): Promise<Outcome> => {
+    count += 1;
+    const requestId = `failure-${count}`;
+    const startMs = performance.now();
+    const outgoing = request(`${url}/a`, { method, agent, headers: { 'x-request-id': requestId } });
+    const outcome = { status: undefined as number | undefined, broken: false, code: undefined as unknown };
+    try {
+      outgoing.on('error', () => undefined).end(body);
+      const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+      outcome.status = response.statusCode;
+      let text = '';
+      for await (const chunk of response) text += String(chunk);
+      if (text.startsWith('{')) outcome.code = (JSON.parse(text) as { code: unknown }).code;
+    } catch {
+      outcome.broken = true;
+    }
+    const afterMs = performance.now() - startMs;
+    for (;;) {
+      const record = records.find(
+        ({ request_id: id, duration_ms: duration }) => id === requestId && duration !== undefined,
+      );
+      if (record) return { ...outcome, afterMs, record };
+      await turn();
+    }
+  };
+};
+
+const transports = { http1: createHttp1Transport, undici: createUndiciTransport };
+
+describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
+  const gatewayTo = (address: string, more: object = {}) =>
+    startGateway({
+      createTransport: transports[transport],
+      table: {
+        upstreams: { u: { addresses: [address], resolveMs: 1 } },
+        routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts, retries: 0 }],
+      },
+      ...more,
+    });
+
+  const settled = ({ table }: TestGateway) => {
+    const state = table.upstreams.get('u')?.state();
+    return { inFlight: state?.inFlight, outstanding: state?.endpoints.map(({ outstanding }) => outstanding) };
+  };
+  const nothing = { inFlight: 0, outstanding: [0] };
+
+  test('refused: 502 at once, and served as soon as somebody listens', async () => {
+    await using upstream = await startScripted((socket) => socket.write(small));
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    await upstream.stop();
+    const outcome = await ask();
+    expect(outcome).toMatchObject({ status: 502, broken: false, code: 'upstream_unreachable' });
+    expect(outcome.record).toMatchObject({ level: 'error', cause: 'connect' });
+    expect(outcome.afterMs).toBeLessThan(slackMs);
+    await upstream.restart();
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+
+  test.each<[string, (socket: Socket) => unknown]>([
+    ['resets', (socket) => socket.resetAndDestroy()],
+    ['ends the connection', (socket) => socket.end()],
+    ['resets within the head', (socket) => socket.write('HTTP/1.1 200 O', () => socket.resetAndDestroy())],
+    ['ends within the head', (socket) => socket.end('HTTP/1.1 200 O')],
+  ])('an upstream that %s before its answer: 502 at once', async (_, answer) => {
+    await using upstream = await startScripted(answer);
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    const outcome = await ask();
+    expect(outcome).toMatchObject({ status: 502, broken: false, code: 'upstream_unreachable' });
+    expect(outcome.record).toMatchObject({
+      level: 'error',
+      cause: 'reset',
+      upstream_address: upstream.origin,
+    });
+    expect(outcome.afterMs).toBeLessThan(slackMs);
+    upstream.answer = (socket) => socket.write(small);
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+
+  const lengthed = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf';
+  const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n';
+  const large = `HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n${'x'.repeat(100_000)}`;
+  test.each<[string, (socket: Socket) => unknown]>([
+    [
+      'resets within a body with its length',
+      (socket) => socket.write(lengthed, () => socket.resetAndDestroy()),
+    ],
+    ['resets between two chunks', (socket) => socket.write(chunked, () => socket.resetAndDestroy())],
+    ['ends within a body with its length', (socket) => socket.end(lengthed)],
+    ['ends between two chunks', (socket) => socket.end(chunked)],
+    ['ends within a large body', (socket) => socket.end(large)],
+    ['ends after the head', (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n')],
+  ])('an upstream that %s: the client is cut off, never told that this was all', async (_, answer) => {
+    await using upstream = await startScripted(answer);
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    const outcome = await ask();
+    expect(outcome.broken).toBe(true);
+    expect(outcome.record).toMatchObject({
+      'error.type': 'upstream_broke_off',
+      cause: 'reset',
+      aborted: true,
+    });
+    expect(outcome.afterMs).toBeLessThan(slackMs);
+    upstream.answer = (socket) => socket.write(small);
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+
+  test.each<[string, (socket: Socket) => unknown]>([
+    ['says nothing', () => undefined],
+    ['says half a head', (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-')],
+    ['says that it will answer', (socket) => socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n')],
+  ])('an upstream that %s: 504 at headMs', async (_, answer) => {
+    await using upstream = await startScripted(answer);
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    const outcome = await ask();
+    expect(outcome).toMatchObject({ status: 504, broken: false, code: 'upstream_timeout' });
+    expect(outcome.record).toMatchObject({ level: 'error', cause: 'head_timeout' });
+    expect(outcome.afterMs).toBeGreaterThanOrEqual(timeouts.headMs);
+    expect(outcome.afterMs).toBeLessThan(timeouts.headMs + slackMs);
+    upstream.answer = (socket) => socket.write(small);
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+
+  test.each([
+    ['a body with its length', lengthed],
+    ['chunks', chunked],
+    ['a large body', large],
+  ])('an upstream that stalls within %s: the client is cut off at idleMs', async (_, bytes) => {
+    await using upstream = await startScripted((socket) => socket.write(bytes));
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    const outcome = await ask();
+    expect(outcome.broken).toBe(true);
+    expect(outcome.record).toMatchObject({ 'error.type': 'upstream_broke_off', cause: 'idle_timeout' });
+    expect(outcome.afterMs).toBeGreaterThanOrEqual(timeouts.idleMs);
+    expect(outcome.afterMs).toBeLessThan(timeouts.idleMs + slackMs);
+    upstream.answer = (socket) => socket.write(small);
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+
+  test('half-open, an upstream that reads the head and no more: 504 at idleMs for a body that does not fit', async () => {
+    await using upstream = await startScripted((socket) => socket.pause());
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    const outcome = await ask('POST', Buffer.alloc(8 * 2 ** 20));
+    // The gateway answers while the client still sends; some clients see the answer and some the broken connection.
+    expect([504, undefined]).toContain(outcome.status);
+    expect(outcome.record).toMatchObject({ 'http.response.status_code': 504, cause: 'idle_timeout' });
+    expect(outcome.afterMs).toBeLessThan(timeouts.idleMs + slackMs);
+    upstream.answer = (socket) => socket.write(small);
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+
+  test('half-open, a host that takes no connection and refuses none: 504 at connectMs', async () => {
+    const upstream = await startFullBacklog();
+    const gateway = await gatewayTo(upstream.origin);
+    const ask = createClient(gateway);
+    const outcome = await ask();
+    expect(outcome).toMatchObject({ status: 504, broken: false, code: 'upstream_timeout' });
+    expect(outcome.record).toMatchObject({ level: 'error', cause: 'connect_timeout' });
+    expect(outcome.afterMs).toBeGreaterThanOrEqual(timeouts.connectMs);
+    expect(outcome.afterMs).toBeLessThan(timeouts.connectMs + slackMs);
+    await upstream.takeUp();
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+    await upstream.end();
+  });
+
+  test('a name that is gone from the start, and back: 503 with Retry-After, then served', async () => {
+    await using upstream = await startScripted((socket) => socket.write(small));
+    const { port } = new URL(upstream.origin);
+    let there = false;
+    const resolve = async (): Promise<string[]> => {
+      if (there) return ['127.0.0.1'];
+      throw Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' });
+    };
+    const back = Promise.withResolvers<void>();
+    const report = ({ event }: { event: string }): void => {
+      if (event === 'resolved') back.resolve();
+    };
+    const gateway = await gatewayTo(`http://records.test:${port}`, { upstreams: { resolve, report } });
+    const ask = createClient(gateway);
+    const outcome = await ask();
+    expect(outcome).toMatchObject({ status: 503, broken: false, code: 'upstream_unavailable' });
+    expect(outcome.record).toMatchObject({ level: 'error', cause: expect.stringContaining('no address') });
+    expect(outcome.afterMs).toBeLessThan(slackMs);
+    there = true;
+    await back.promise;
+    expect(await ask()).toMatchObject({ status: 200, broken: false });
+    expect(settled(gateway)).toEqual(nothing);
+  });
+});
+
+/** A server that is stopped, with its queue of connections full: the system drops what comes on top. */
+const startFullBacklog = async () => {
+  const program = `const server = require('node:http').createServer((_, response) => response.end('ok'));
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port));`;
+  const child = spawn(process.execPath, ['--eval', program]);
+  const [port] = (await once(child.stdout, 'data')) as [Buffer];
+  child.kill('SIGSTOP');
+  const waiting = Array.from({ length: 2 }, () => connect(Number(port), '127.0.0.1'));
+  await Promise.all(waiting.map((socket) => once(socket, 'connect')));
+  return {
+    origin: `http://127.0.0.1:${Number(port)}`,
+    /** Resolves once there is room in the queue. */
+    async takeUp() {
+      child.kill('SIGCONT');
+      for (const socket of waiting)
+        socket.end('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n').resume();
+      await Promise.all(waiting.map((socket) => once(socket, 'close')));
+    },
+    async end() {
+      child.kill('SIGKILL');
+      await once(child, 'close');
+    },
+  };
+};
