@@ -114,6 +114,15 @@ test('a token of API4, which may read, is taken', async () => {
   expect((await get(`Bearer ${await takeToken('api4', system.dataFolder)}`)).status).toBe(200);
 });
 
+test('a token of API4 does not write: 403 with the role that it lacks', async () => {
+  const response = await system.fetch(`${system.gatewayUrl}/api/records/1`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${await takeToken('api4', system.dataFolder)}`, 'if-match': '*' },
+  });
+  expect(response.status).toBe(403);
+  expect(await response.json()).toMatchObject({ requiredRoles: ['write_as_application_API1'] });
+});
+
 describe('at the gateway', () => {
   test.each(['/api/records/%2e%2e/secret', '/api/records/..%2fsecret', '/api//records', '/api/records;x=1'])(
     'the path %s, which has two readings: 400',
@@ -128,12 +137,13 @@ describe('at the gateway', () => {
   );
 
   test('a method that the resource does not have: 405', async () => {
+    const roles = ['write_as_application_API1'];
     const response = await system.fetch(`${system.gatewayUrl}/api/records`, {
       method: 'DELETE',
-      headers: { authorization: `Bearer ${forge.token()}` },
+      headers: { authorization: `Bearer ${forge.token({ roles })}` },
     });
     expect(response.status).toBe(405);
-    expect(response.headers.get('allow')).toBe('HEAD, GET');
+    expect(response.headers.get('allow')).toBe('HEAD, GET, POST');
     expect(await response.json()).toMatchObject({ code: 'method_not_allowed' });
   });
 });

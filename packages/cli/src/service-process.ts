@@ -52,7 +52,6 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const exited = once(child, 'close').then(([code]) => code as number | null);
-  let lastWords = '';
 
   const port = new Promise<number>((resolve) => {
     child.on('message', (message) => {
@@ -60,19 +59,11 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
       if (listening !== undefined) resolve(listening);
     });
   });
-  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
-    const record = parseRecord(text);
-    if (record?.['level'] === 'fatal') lastWords = sentenceOf(record);
-    onLine?.({ service: name, text, ...(record && { record }) });
-  });
-  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (text) => {
-    lastWords ||= text;
-    onLine?.({ service: name, text });
-  });
+  const lastWords = readLines(child, name, onLine);
 
   const died = exited.then((code) => {
     if (signal?.aborted) throw new ServiceStartError(`${name} was stopped before it was up`);
-    throw new ServiceStartError(`${name} did not start (exit code ${code}). ${lastWords}`.trimEnd());
+    throw new ServiceStartError(`${name} did not start (exit code ${code}). ${lastWords()}`.trimEnd());
   });
   const stop = async (): Promise<boolean> => {
     child.kill('SIGTERM');
@@ -86,6 +77,46 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
   } finally {
     signal?.removeEventListener('abort', giveUp);
   }
+};
+
+/**
+ * Runs a step that a service needs done before it starts, to its end.
+ *
+ * @throws {ServiceStartError} when it fails.
+ */
+export const runStep = async ({ name, main, env, onLine, signal }: ServiceProcessOptions): Promise<void> => {
+  const child = spawn(process.execPath, ['--conditions=source', main], {
+    env,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(signal && { signal }),
+  });
+  // Its signal ends it; that is told by the exit code.
+  child.once('error', () => undefined);
+  const lastWords = readLines(child, name, onLine);
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (signal?.aborted) throw new ServiceStartError(`${name} was stopped before it was up`);
+  if (code === 0) return;
+  throw new ServiceStartError(`${name} was not prepared (exit code ${code}). ${lastWords()}`.trimEnd());
+};
+
+/** Passes on what a process says. @returns what it said last when it could not go on */
+const readLines = (
+  { stdout, stderr }: ChildProcess,
+  service: string,
+  onLine: ServiceProcessOptions['onLine'],
+): (() => string) => {
+  let lastWords = '';
+  createInterface({ input: stdout as NodeJS.ReadableStream }).on('line', (text) => {
+    const record = parseRecord(text);
+    if (record?.['level'] === 'fatal') lastWords = sentenceOf(record);
+    onLine?.({ service, text, ...(record && { record }) });
+  });
+  createInterface({ input: stderr as NodeJS.ReadableStream }).on('line', (text) => {
+    lastWords ||= text;
+    onLine?.({ service, text });
+  });
+  return () => lastWords;
 };
 
 const parseRecord = (text: string): Record<string, unknown> | undefined => {

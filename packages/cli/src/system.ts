@@ -6,6 +6,7 @@ import {
   type LogLine,
   type ServiceProcess,
   type ServiceProcessOptions,
+  runStep,
   ServiceStartError,
   startService,
 } from './service-process.ts';
@@ -115,10 +116,18 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
     const secretsFolder = join(entraFolder, 'secrets');
     const identity = { AZURE_AUTHORITY_HOST: entraOrigin, AZURE_TENANT_ID: localTenantId, CA_FILE: caFile };
 
+    const recordsFolder = join(dataFolder, 'records-api');
+    await runStep({
+      name: 'records-api',
+      main: join(repository, 'services/records-api/src/migrate.ts'),
+      env: { ...inherited, DATA_FOLDER: recordsFolder },
+      onLine: options.onLine,
+      signal: options.signal,
+    });
     const recordsApi = await start('records-api', 'services/records-api', {
       ...identity,
       PORT: String(ports.recordsApi),
-      DATA_FOLDER: join(dataFolder, 'records-api'),
+      DATA_FOLDER: recordsFolder,
       API_CLIENT_ID: localApplications.api1,
     });
     const recordsApiUrl = `http://127.0.0.1:${recordsApi.port}`;

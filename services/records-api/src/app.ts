@@ -9,10 +9,11 @@ import {
   requestContext,
   type ServiceState,
 } from '@countersign/service-kit';
-import { authenticate, requireAppRole, type TokenVerifier } from '@countersign/shared-auth';
+import { authenticate, type Policy, requirePolicy, type TokenVerifier } from '@countersign/shared-auth';
 import type Koa from 'koa';
 import type { RecordStore } from './record-store.ts';
 import { recordsRouter } from './records-router.ts';
+import { transfers } from './transfers.ts';
 
 export interface AppDependencies {
   logger: Logger;
@@ -21,12 +22,17 @@ export interface AppDependencies {
   verifier: TokenVerifier;
 }
 
-/** Policy `AppRoleAccess`: the application role that a caller's token must hold. */
-export const appRoleAccess = 'access_as_application_API1';
+const readRole = { appRole: 'access_as_application_API1' };
+const writeRole = { appRole: 'write_as_application_API1' };
+
+/** Policy `AppRoleAccess`: the application role that a caller's token must hold, to read and to write. */
+export const appRoleAccess: Policy = {
+  byMethod: { GET: readRole, POST: writeRole, PUT: writeRole, PATCH: writeRole, DELETE: writeRole },
+};
 
 /** The stack of records-api, in request order. */
 export const createApp = ({ logger, readiness, store, verifier }: AppDependencies): Koa<ServiceState> => {
-  const records = recordsRouter(store, [
+  const guards = [
     authenticate(verifier, {
       headers: (ctx) => propagationHeaders(ctx.state.requestContext),
       onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
@@ -37,8 +43,9 @@ export const createApp = ({ logger, readiness, store, verifier }: AppDependencie
           uti: tokenId,
         }),
     }),
-    requireAppRole(appRoleAccess),
-  ]);
+    requirePolicy(appRoleAccess),
+  ];
+  const records = recordsRouter(store, guards, transfers(store));
   const app = createKoa(logger);
   app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }, logger));
   app.use(requestContext(logger));

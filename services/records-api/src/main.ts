@@ -1,32 +1,21 @@
 import { createServer } from 'node:http';
-import {
-  createLogger,
-  ConfigError,
-  packageIdentity,
-  parseConfig,
-  runService,
-  serve,
-} from '@countersign/service-kit';
+import { createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
 import { createEntraNetwork, createTokenVerifier } from '@countersign/shared-auth';
 import { createApp } from './app.ts';
-import { configSchema } from './config.ts';
-import type { RecordStore } from './record-store.ts';
-import { openSqliteRecordStore } from './sqlite-record-store.ts';
+import { configSchema, parseRecordsConfig } from './config.ts';
+import { createRecordStore } from './store/create-record-store.ts';
+import { assertMigrated } from './store/migrations.ts';
+import { openDatabase } from './store/open-database.ts';
 
 const service = packageIdentity(new URL('../package.json', import.meta.url));
-
-const openStore = (folder: string): RecordStore => {
-  try {
-    return openSqliteRecordStore(folder);
-  } catch (error) {
-    throw new ConfigError([`DATA_FOLDER ${folder} cannot hold the records: ${(error as Error).message}`]);
-  }
-};
+const hourMs = 3_600_000;
 
 await runService(service, async () => {
-  const config = parseConfig(configSchema, process.env);
+  const config = parseRecordsConfig(configSchema, process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
-  const store = openStore(config.DATA_FOLDER);
+  const database = openDatabase(config, process.env, logger);
+  await assertMigrated(database.reads, database.engine);
+  const store = createRecordStore(database);
   const verifier = createTokenVerifier({
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
@@ -34,6 +23,13 @@ await runService(service, async () => {
     network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
   });
   const readiness = { accepting: true };
+  setInterval(
+    () =>
+      void store
+        .forgetKeys()
+        .catch((error: unknown) => logger.warn({ err: error }, 'old idempotency keys are still there')),
+    hourMs,
+  ).unref();
   await serve({
     server: createServer(createApp({ logger, readiness, store, verifier }).callback()),
     host: config.HOST,

@@ -1,0 +1,16 @@
+import { createLogger, packageIdentity, runService } from '@countersign/service-kit';
+import { migrateConfigSchema, parseRecordsConfig } from './config.ts';
+import { migrate } from './store/migrations.ts';
+import { openDatabase } from './store/open-database.ts';
+
+const service = packageIdentity(new URL('../package.json', import.meta.url));
+
+/** Brings the database's schema up to date, and ends. */
+await runService(service, async () => {
+  const config = parseRecordsConfig(migrateConfigSchema, process.env);
+  const logger = createLogger({ ...service, level: config.LOG_LEVEL });
+  const database = openDatabase(config, process.env, logger);
+  const migrations = await migrate(database.writes, database.engine);
+  logger.info({ migrations }, migrations.length > 0 ? 'migrated' : 'nothing to migrate');
+  await database.close();
+});

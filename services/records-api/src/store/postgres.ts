@@ -1,0 +1,107 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Pool, types } from 'pg';
+import type { RecordDatabase } from './record-database.ts';
+import type { Tables } from './tables.ts';
+
+export interface PostgresOptions {
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  /** Asked for each new connection: passwords change, and tokens end. */
+  password: () => Promise<string>;
+  /** `off`: everybody on the way reads along. Otherwise the server's name is checked. */
+  tls: 'off' | 'verify';
+  /** PEM certificates to trust, in place of Node's. */
+  ca?: string;
+  /** Most connections. */
+  poolSize: number;
+  /** How long the server works on one statement, in milliseconds. */
+  statementTimeoutMs: number;
+  /** Told of connections that end while nobody uses them. */
+  onIdleError: (error: Error) => void;
+}
+
+const int8 = 20;
+const timestamptz = 1184;
+
+const parsers: Readonly<Record<number, (text: string) => unknown>> = {
+  [int8]: Number,
+  [timestamptz]: (text) => (types.getTypeParser(timestamptz)(text) as Date).toISOString(),
+};
+
+/** A pool of connections to PostgreSQL. The first one is made when it is needed. */
+export const openPostgres = (options: PostgresOptions): RecordDatabase => {
+  const pool = new Pool({
+    host: options.host,
+    port: options.port,
+    database: options.database,
+    user: options.user,
+    password: options.password,
+    ssl: options.tls === 'verify' && { rejectUnauthorized: true, ...(options.ca && { ca: options.ca }) },
+    max: options.poolSize,
+    connectionTimeoutMillis: 3_000,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    application_name: 'records-api',
+    statement_timeout: options.statementTimeoutMs,
+    // An import whose client has gone silent holds a connection.
+    idle_in_transaction_session_timeout: 60_000,
+    types: {
+      getTypeParser: ((id: number, format: 'text') =>
+        parsers[id] ?? types.getTypeParser(id, format)) as typeof types.getTypeParser,
+    },
+  });
+  pool.on('error', options.onIdleError);
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+
+  return {
+    engine: 'postgres',
+    reads: db,
+    writes: db,
+    async prepareImport(pages) {
+      return {
+        connect: (run) => run(db),
+        discard: () => undefined,
+        async insert(transaction, writeId) {
+          let count = 0;
+          for await (const page of pages) {
+            await sql`WITH added AS (
+              INSERT INTO records (name, description, date, version)
+              SELECT name, description, date, 1 FROM unnest(
+                ${page.map(({ name }) => name)}::text[],
+                ${page.map(({ description }) => description)}::text[],
+                ${page.map(({ date }) => date)}::timestamptz[]
+              ) WITH ORDINALITY AS lines (name, description, date, line) ORDER BY line
+              RETURNING id
+            ) INSERT INTO audit_changes (record_id, version, action, write_id)
+              SELECT id, 1, 'created', ${writeId}::bigint FROM added`.execute(transaction);
+            count += page.length;
+          }
+          return count;
+        },
+      };
+    },
+    isUnavailable,
+    close: () => pool.end(),
+  };
+};
+
+/**
+ * Connection exceptions, authorization, out of resources, the statement timeout, shutdowns, a standby that takes no writes
+ * (https://www.postgresql.org/docs/17/errcodes-appendix.html), and what Node says of connections.
+ */
+const unavailableCodes =
+  /^(?:08|28|53|3D000$|25006$|25P0[34]$|57014$|57P0[1-5]$|40001$|40P01$|ECONN|EPIPE$|ETIMEDOUT$|ENOTFOUND$|EAI_|EHOST|ENET)/;
+
+/** pg has no codes for these. */
+const unavailableMessages =
+  /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|The server does not support SSL)/;
+
+const isUnavailable = (error: unknown): boolean => {
+  const { code, message } = Object(error) as { code?: unknown; message?: unknown };
+  return (
+    (typeof code === 'string' && unavailableCodes.test(code)) ||
+    (typeof message === 'string' && unavailableMessages.test(message))
+  );
+};

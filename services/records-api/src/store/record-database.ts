@@ -1,0 +1,26 @@
+import type { Kysely, Transaction } from 'kysely';
+import type { RecordFields } from '../record.ts';
+import type { Engine } from './migrations.ts';
+import type { Tables } from './tables.ts';
+
+/** A page of an import, written. */
+export interface PreparedImport {
+  /** Runs what the import's transaction is made in. */
+  connect<Result>(run: (db: Kysely<Tables>) => Promise<Result>): Promise<Result>;
+  /** Creates the records and their entries in `audit_changes`; resolves to how many. */
+  insert(transaction: Transaction<Tables>, writeId: number): Promise<number>;
+  /** Removes what was put aside. */
+  discard(): void;
+}
+
+/** What the two databases do not have in common. */
+export interface RecordDatabase {
+  engine: Engine;
+  reads: Kysely<Tables>;
+  writes: Kysely<Tables>;
+  /** Takes the pages in, as far as that is possible without holding up other writes. */
+  prepareImport(pages: AsyncIterable<readonly RecordFields[]>): Promise<PreparedImport>;
+  /** Whether an error says that the database cannot be used now. */
+  isUnavailable(error: unknown): boolean;
+  close(): Promise<void>;
+}
