@@ -13,6 +13,8 @@ type Variables = Readonly<Record<string, string | undefined>>;
 export interface Target {
   /** Where this was found, for people. */
   source: string;
+  /** Whether it is the local system that runs. */
+  isLocal: boolean;
   authorityHost: string | undefined;
   tenantId: string | undefined;
   /** The application that calls. */
@@ -124,16 +126,16 @@ const credentialsOf = (variable: (name: string) => string | undefined): ClientCr
 const chooseVariables = (
   options: TargetOptions,
   env: Variables,
-): { source: string; variables: Variables } => {
+): { source: string; isLocal: boolean; variables: Variables } => {
   if (options.envFile !== undefined) {
     const variables = parseEnv(readText(options.envFile, 'The file of variables'));
-    return { source: options.envFile, variables: { ...env, ...variables } };
+    return { source: options.envFile, isLocal: false, variables: { ...env, ...variables } };
   }
-  if (env['AZURE_TENANT_ID']) return { source: 'the environment', variables: env };
+  if (env['AZURE_TENANT_ID']) return { source: 'the environment', isLocal: false, variables: env };
   const system = readAddresses(options.data);
-  if (system === undefined) return { source: 'the options', variables: env };
+  if (system === undefined) return { source: 'the options', isLocal: false, variables: env };
   const source = `the system that runs on the folder ${options.data}`;
-  return { source, variables: { ...env, ...localVariables(system, options.as) } };
+  return { source, isLocal: true, variables: { ...env, ...localVariables(system, options.as) } };
 };
 
 /**
@@ -143,7 +145,7 @@ const chooseVariables = (
  * @throws {UsageError} for files that cannot be read.
  */
 export const readTarget = (options: TargetOptions, env: Variables): Target => {
-  const { source, variables } = chooseVariables(options, env);
+  const { source, isLocal, variables } = chooseVariables(options, env);
   const variable = (name: string): string | undefined => variables[name]?.trim() || undefined;
   const scope = options.scope ?? variable('RECORDS_API_SCOPE');
   const apiClientId =
@@ -153,6 +155,7 @@ export const readTarget = (options: TargetOptions, env: Variables): Target => {
   const caFile = options.caFile ?? variable('CA_FILE');
   return {
     source,
+    isLocal,
     authorityHost: options.authority ?? variable('AZURE_AUTHORITY_HOST'),
     tenantId: options.tenant ?? variable('AZURE_TENANT_ID'),
     clientId: options.client ?? variable('AZURE_CLIENT_ID'),
