@@ -1,34 +1,20 @@
-import {
-  accessLog,
-  createKoa,
-  health,
-  type Logger,
-  problemDetails,
-  type Readiness,
-  requestContext,
-  type ServiceState,
-} from '@countersign/service-kit';
-import type Koa from 'koa';
-import type { Middleware } from 'koa';
+import { health, type Logger, type Readiness } from '@countersign/service-kit';
+import type { Metrics } from './admin/metrics.ts';
 import { frontPage } from './front-page.ts';
+import { GatewayKoa } from './gateway-koa.ts';
+import type { Forward } from './proxy/forward.ts';
 
 export interface AppDependencies {
   logger: Logger;
   readiness: Readiness;
-  forward: Middleware<ServiceState>;
-  /** Measures every request. */
-  measure?: Middleware<ServiceState>;
+  forward: Forward;
+  metrics?: Metrics | undefined;
 }
 
-/** The stack of the gateway, in request order. */
-export const createApp = ({ logger, readiness, forward, measure }: AppDependencies): Koa<ServiceState> => {
-  const app = createKoa(logger);
+/** The gateway's application: what the route table names goes by `forward`, the rest through this stack. */
+export const createApp = ({ logger, readiness, forward, metrics }: AppDependencies): GatewayKoa => {
+  const app = new GatewayKoa({ logger, forward, metrics });
   app.use(health(readiness, {}, logger));
-  app.use(requestContext(logger));
-  app.use(accessLog);
-  if (measure) app.use(measure);
-  app.use(problemDetails());
   app.use(frontPage);
-  app.use(forward);
   return app;
 };

@@ -81,7 +81,7 @@ export const createGateway = async (
   const app = createApp({
     logger,
     readiness,
-    measure: metrics.measure,
+    metrics,
     forward: forward({ table, verifiers, trustedProxies }),
   });
   const { TLS_CERTIFICATE_FILE: certificate, TLS_KEY_FILE: key } = config;

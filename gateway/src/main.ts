@@ -14,7 +14,7 @@ const service = packageIdentity(new URL('../package.json', import.meta.url));
 
 await runService(service, async () => {
   const config = parseConfig(configSchema, process.env);
-  const logger = createLogger({ ...service, level: config.LOG_LEVEL });
+  const logger = createLogger({ ...service, level: config.LOG_LEVEL, buffered: true });
   const readiness = { accepting: true };
   const { server, admin, close } = await createGateway(config, logger, readiness);
   if (config.ADMIN_PORT !== undefined) {

@@ -62,16 +62,9 @@ export const isHttp2 = (request: IncomingMessage): boolean => 'stream' in reques
  *
  * @throws {ProblemError} 400
  */
-export const readHost = (request: IncomingMessage): string => {
-  const { rawHeaders } = request;
-  // RFC 9113 §8.3.1: the authority stands for it.
-  let host = isHttp2(request) ? request.headers[':authority']?.toString() : undefined;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index] as string;
-    if (name.length !== 4 || name.toLowerCase() !== 'host') continue;
-    if (host !== undefined) throw refusal('There is more than one Host header.');
-    host = rawHeaders[index + 1] as string;
-  }
+export const readHost = (hosts: readonly string[]): string => {
+  if (hosts.length > 1) throw refusal('There is more than one Host header.');
+  const [host] = hosts;
   if (host === undefined || !hostPattern.test(host)) throw refusal('The Host header names no host.');
   return host;
 };

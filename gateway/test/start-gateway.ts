@@ -84,7 +84,7 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
   const metrics = settings.measureWith?.(() => table);
   const app = createApp({
     logger,
-    ...(metrics && { measure: metrics.measure }),
+    metrics,
     readiness: { accepting: true },
     forward: forward({ table: () => table, verifiers, trustedProxies }),
   });

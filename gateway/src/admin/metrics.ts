@@ -1,6 +1,6 @@
 import type { ServiceState } from '@countersign/service-kit';
 import type { TokenVerifier } from '@countersign/shared-auth';
-import type { Middleware } from 'koa';
+import type { ParameterizedContext } from 'koa';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { ActiveTable } from '../proxy/active-table.ts';
 import type { RecentRequests } from './recent-requests.ts';
@@ -13,8 +13,8 @@ export interface MetricsOptions {
 
 export interface Metrics {
   registry: Registry;
-  /** Measures each request when its answer is over. */
-  measure: Middleware<ServiceState>;
+  /** Counts a request whose answer is over. */
+  countRequest: (ctx: ParameterizedContext<ServiceState>, ms: number) => void;
   countReload: (outcome: 'ok' | 'refused') => void;
 }
 
@@ -68,22 +68,17 @@ export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Met
   return {
     registry,
     countReload: (outcome) => reloads.inc({ outcome }),
-    measure: function measure(ctx, next) {
-      const startMs = performance.now();
-      ctx.res.once('close', () => {
-        const ms = performance.now() - startMs;
-        const { logFields } = ctx.state;
-        const route = typeof logFields['http.route'] === 'string' ? logFields['http.route'] : 'none';
-        const status = ctx.res.headersSent ? ctx.res.statusCode : 499;
-        const code = logFields['error.type'];
-        observerOf(knownMethods.has(ctx.method) ? ctx.method : '_OTHER', route, status)(ms / 1_000);
-        if (typeof code === 'string') refusals.inc({ http_route: route, code });
-        const { upstream, upstream_duration_ms: upstreamMs } = logFields;
-        if (typeof upstreamMs === 'number')
-          upstreamDuration.observe({ upstream: String(upstream) }, upstreamMs / 1_000);
-        recent.add({ ms, status, route, code: typeof code === 'string' ? code : undefined });
-      });
-      return next();
+    countRequest({ req, res, state: { logFields } }, ms) {
+      const { method = '' } = req;
+      const route = typeof logFields['http.route'] === 'string' ? logFields['http.route'] : 'none';
+      const status = res.headersSent ? res.statusCode : 499;
+      const { 'error.type': errorType, upstream, upstream_duration_ms: upstreamMs } = logFields;
+      const code = typeof errorType === 'string' ? errorType : undefined;
+      observerOf(knownMethods.has(method) ? method : '_OTHER', route, status)(ms / 1_000);
+      if (code !== undefined) refusals.inc({ http_route: route, code });
+      if (typeof upstreamMs === 'number')
+        upstreamDuration.observe({ upstream: String(upstream) }, upstreamMs / 1_000);
+      recent.add({ ms, status, route, code });
     },
   };
 };

@@ -5,7 +5,7 @@ import type { UpstreamError, UpstreamRequest } from '../transport/transport.ts';
 import type { Endpoint } from '../upstream/endpoint.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { ClientGoneError, type RequestBody } from './request-body.ts';
-import { ResponseWriter } from './response-sink.ts';
+import { type AnswerEvents, type AnswerHeaders, ResponseWriter } from './response-sink.ts';
 
 export interface ExchangeOptions {
   request: IncomingMessage;
@@ -17,12 +17,9 @@ export interface ExchangeOptions {
   /** Headers for the upstream, without `Host`. */
   headers: readonly string[];
   body: RequestBody;
-  /** Headers to add to the answer. */
-  added: readonly string[];
-  /** Lower-case names of headers to remove from it. */
-  stripped: ReadonlySet<string>;
-  /** Adds to the request's completion record. Called before the answer can be over. */
-  note: (fields: Readonly<Record<string, unknown>>) => void;
+  answer: AnswerHeaders;
+  /** The request's completion record gets these. Added to before the answer can be over. */
+  logFields: Record<string, unknown>;
 }
 
 /** Methods that may be sent twice (RFC 9110 §9.2.2). */
@@ -80,70 +77,95 @@ interface Outcome {
 }
 
 const attempt = (options: ExchangeOptions, endpoint: Endpoint, attempts: number): Promise<Outcome> =>
-  new Promise((resolve, reject) => {
-    const { request, response, route, path, headers, body, added, stripped, note } = options;
-    const startMs = performance.now();
-    let headReceived = false;
-    let total: NodeJS.Timeout | undefined;
-    let settled = false;
+  new Promise((resolve, reject) => new Attempt(options, endpoint, attempts, resolve, reject).start());
 
-    const finish = (worked: boolean | undefined, settle: () => void): void => {
-      if (settled) return;
-      settled = true;
-      clearTimeout(total);
-      response.off('close', onClientGone);
-      response.off('drain', onDrain);
-      endpoint.end(worked);
-      settle();
-    };
-    const writer = new ResponseWriter({
-      response,
-      added,
-      stripped,
-      onHead: () => {
-        headReceived = true;
-        note({
-          upstream_address: endpoint.origin,
-          upstream_duration_ms: Math.round((performance.now() - startMs) * 1_000) / 1_000,
-          ...(attempts > 1 && { attempts }),
-        });
-      },
-      onDone: (error) => {
-        if (error && headReceived) note({ 'error.type': 'upstream_broke_off', cause: error.kind });
-        finish(isOurFault(error) ? undefined : error === undefined, () => resolve({ headReceived, error }));
-      },
-    });
-    const breakOff = (worked: boolean | undefined, error: Error): void => {
-      writer.exchange?.abort();
-      if (headReceived) response.destroy();
-      finish(worked, () => reject(error));
-    };
-    const onClientGone = (): void => {
-      // A response that ended closes, too; what is left of the answer then is only its end.
-      if (!response.writableFinished) breakOff(undefined, new ClientGoneError());
-    };
-    const onDrain = (): void => writer.exchange?.resume();
-    response.on('close', onClientGone);
-    response.on('drain', onDrain);
+/** A request sent to one address, until its answer is over or nobody waits for it any more. */
+class Attempt implements AnswerEvents {
+  readonly #options: ExchangeOptions;
+  readonly #endpoint: Endpoint;
+  /** How many there were, with this one. */
+  readonly #attempts: number;
+  readonly #resolve: (outcome: Outcome) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #writer: ResponseWriter;
+  readonly #startMs = performance.now();
+  #headReceived = false;
+  #settled = false;
+  #total: NodeJS.Timeout | undefined;
 
+  constructor(
+    options: ExchangeOptions,
+    endpoint: Endpoint,
+    attempts: number,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#options = options;
+    this.#endpoint = endpoint;
+    this.#attempts = attempts;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#writer = new ResponseWriter(options.response, options.answer, this);
+  }
+
+  start(): void {
+    const { request, response, route, path, headers, body } = this.#options;
+    const endpoint = this.#endpoint;
+    endpoint.begin();
     if (response.destroyed) {
-      endpoint.begin();
-      finish(undefined, () => reject(new ClientGoneError()));
+      this.#breakOff(undefined, new ClientGoneError());
       return;
     }
-    endpoint.begin();
+    response.on('close', () => {
+      // A response that ended closes, too; what is left of the answer then is only its end.
+      if (!this.#settled && !response.writableFinished) this.#breakOff(undefined, new ClientGoneError());
+    });
     const upstreamRequest: UpstreamRequest = {
       method: request.method as string,
       path,
-      headers: [...headers, 'Host', endpoint.host],
+      headers: ['Host', endpoint.host, ...headers],
       body: body.body,
       contentLength: body.contentLength,
     };
-    writer.exchange = endpoint.transport.send(upstreamRequest, writer, route.timeouts);
-    if (route.timeouts.totalMs !== undefined) {
-      total = setTimeout(() => breakOff(false, timedOut(endpoint.origin)), route.timeouts.totalMs);
+    const { totalMs } = route.timeouts;
+    this.#writer.exchange = endpoint.transport.send(upstreamRequest, this.#writer, route.timeouts);
+    if (totalMs !== undefined) {
+      this.#total = setTimeout(() => this.#breakOff(false, timedOut(endpoint.origin)), totalMs);
     }
-  });
+  }
+
+  onHead(): void {
+    this.#headReceived = true;
+    const { logFields } = this.#options;
+    logFields['upstream_address'] = this.#endpoint.origin;
+    logFields['upstream_duration_ms'] = Math.round((performance.now() - this.#startMs) * 1_000) / 1_000;
+    if (this.#attempts > 1) logFields['attempts'] = this.#attempts;
+  }
+
+  onDone(error: UpstreamError | undefined): void {
+    const headReceived = this.#headReceived;
+    if (error && headReceived) {
+      Object.assign(this.#options.logFields, { 'error.type': 'upstream_broke_off', cause: error.kind });
+    }
+    this.#finish(isOurFault(error) ? undefined : error === undefined);
+    this.#resolve({ headReceived, error });
+  }
+
+  #breakOff(worked: boolean | undefined, error: Error): void {
+    this.#writer.exchange?.abort();
+    if (this.#headReceived) this.#options.response.destroy();
+    this.#finish(worked);
+    this.#reject(error);
+  }
+
+  /** @param worked undefined when the attempt tells nothing about the address */
+  #finish(worked: boolean | undefined): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    if (this.#total) clearTimeout(this.#total);
+    this.#endpoint.end(worked);
+  }
+}
 
 /** A client that sends half a body says nothing about the upstream. */
 const isOurFault = (error: UpstreamError | undefined): boolean =>

@@ -1,22 +1,19 @@
 import type { IncomingMessage } from 'node:http';
 import { ProblemError, propagationHeaders, type ServiceState } from '@countersign/service-kit';
 import type { Principal, TokenVerifier } from '@countersign/shared-auth';
-import type { Context, Middleware, ParameterizedContext } from 'koa';
+import type { ParameterizedContext } from 'koa';
 import { type Client, readClient, type TrustedProxies } from '../headers/client-address.ts';
-import {
-  type SortedRequestHeaders,
-  sortRequestHeaders,
-  withoutHeaders,
-} from '../headers/forwarded-headers.ts';
+import { withoutHeaders } from '../headers/header-lists.ts';
+import { forwardedHeaders, type SortedRequestHeaders } from '../headers/request-headers.ts';
 import { assertSpoken, readHost, readTarget, type RequestTarget } from '../request-target.ts';
 import type { Route } from '../routes/route-schema.ts';
+import { UpstreamError } from '../transport/transport.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { checkAtEdge, identityHeaders } from './edge-check.ts';
-import { exchange, type ExchangeOptions, toProblem, unavailable } from './exchange.ts';
+import { exchange, toProblem, unavailable } from './exchange.ts';
 import { ClientGoneError, takeBody } from './request-body.ts';
 import { assertOrigin, asksForWebSocket, switchProtocols } from './switch-protocols.ts';
-import { UpstreamError } from '../transport/transport.ts';
 
 export interface ForwardOptions {
   /** The table in force; asked anew for each request, so that a reload takes effect with the next one. */
@@ -26,39 +23,44 @@ export interface ForwardOptions {
 }
 
 /**
- * Forwards what the route table names and leaves the rest to the next middleware. The order is that of cost: what a
- * request is refused for without looking anything up comes first, the upstream last.
+ * Forwards a request that the route table names, and answers it. Resolves to false for any other; nothing was done then.
+ *
+ * @throws {ProblemError} and what shared-auth throws, when the answer is the caller's to give.
  */
-export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): Middleware<ServiceState> =>
-  async function forward(ctx, next) {
+export type Forward = (
+  ctx: ParameterizedContext<ServiceState>,
+  sorted: SortedRequestHeaders,
+) => Promise<boolean>;
+
+/** The order is that of cost: what a request is refused for without looking anything up comes first, the upstream last. */
+export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): Forward =>
+  async function forward(ctx, sorted) {
     const { req: request, res: response, state } = ctx;
-    const active = table();
+    const { logFields } = state;
     assertSpoken(request);
     const target = readTarget(request.url as string);
-    const host = readHost(request);
-    const prepared = active.match(target.path);
-    if (!prepared) {
-      await next();
-      return;
-    }
+    const host = readHost(sorted.hosts);
+    const prepared = table().match(target.path);
+    if (!prepared) return false;
     const { route, upstream } = prepared;
-    state.logFields['http.route'] = route.path;
-    state.logFields['upstream'] = upstream.name;
-    assertRouteTakes(ctx, route, target);
-    const sorted = sortRequestHeaders(request.rawHeaders);
+    logFields['http.route'] = route.path;
+    logFields['upstream'] = upstream.name;
     const client = readClient(
-      { peer: request.socket.remoteAddress ?? '', proto: isEncrypted(ctx) ? 'https' : 'http', host },
+      { peer: request.socket.remoteAddress ?? '', proto: isEncrypted(request) ? 'https' : 'http', host },
       sorted.said,
       trustedProxies,
     );
     const cors =
       route.cors && sorted.origin !== undefined ? corsHeaders(route.cors, sorted.origin) : noHeaders;
     // Refusals need them as well, or a page cannot read why it was refused.
-    setAll(ctx, cors);
-    if (route.cors && sorted.origin !== undefined && isPreflight(ctx)) {
-      setAll(ctx, preflightHeaders(route.cors, sorted.origin, route.methods ?? defaultCorsMethods));
-      ctx.status = 204;
-      return;
+    for (let index = 0; index < cors.length; index += 2)
+      ctx.append(cors[index] as string, cors[index + 1] as string);
+    assertRouteTakes(request, route, target);
+    if (route.cors && sorted.origin !== undefined && isPreflight(request, sorted)) {
+      const allowed = preflightHeaders(route.cors, sorted.origin, route.methods ?? defaultCorsMethods);
+      response.writeHead(204, [...cors, ...allowed, 'X-Request-Id', state.requestContext.requestId]);
+      response.end();
+      return true;
     }
 
     const checked = checkAtEdge(route, verifiers, {
@@ -68,61 +70,53 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): M
       headers: () => propagationHeaders(state.requestContext),
     });
     const principal = checked instanceof Promise ? await checked : checked;
-    if (principal) state.logFields['azp'] = principal.applicationId;
+    if (principal) logFields['azp'] = principal.applicationId;
     const limits = prepared.countRequest && (await prepared.countRequest(callerOf(route, principal, client)));
-    const taken = takeBody(request, response, route.maxBodyBytes);
+    const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state);
+    const taken = takeBody(request, response, sorted, route.maxBodyBytes);
     const body = taken instanceof Promise ? await taken : taken;
 
-    const switching = asksForWebSocket(request, route);
+    const switching = asksForWebSocket(request, sorted, route);
     if (switching) assertOrigin(route, sorted.origin, host);
 
     if (!upstream.admission.tryEnter() && !(await upstream.admission.enter())) throw unavailable(upstream);
-    ctx.respond = false;
-    const note: ExchangeOptions['note'] = (fields) => Object.assign(state.logFields, fields);
     const path = prepared.rewrite(target.path) + target.query;
-    const headers = headersFor(prepared, sorted, client, principal, state);
     try {
       if (switching) {
-        await tunnel(ctx, prepared, path, headers, note);
-        return;
+        await tunnel(ctx, prepared, path, headers);
+        return true;
       }
-      const brokenOff = await exchange({
-        request,
-        response,
-        route,
-        upstream,
-        path,
-        headers,
-        body,
-        added: limits ? [...prepared.addedHeaders, ...limits] : prepared.addedHeaders,
-        stripped: prepared.strippedHeaders,
-        note,
-      });
+      const added = [
+        'X-Request-Id',
+        state.requestContext.requestId,
+        ...prepared.addedHeaders,
+        ...(limits ?? []),
+      ];
+      const answer = { added, stripped: prepared.strippedHeaders };
+      const options = { request, response, route, upstream, path, headers, body, answer, logFields };
+      const brokenOff = await exchange(options);
       if (brokenOff) state.log.error({ err: brokenOff }, 'the upstream broke off its answer');
     } catch (error) {
       // Nobody is left to answer, and nothing went wrong here.
-      if (error instanceof ClientGoneError) return;
-      // Until the head has left, the answer to an error is Koa's to give.
-      if (!response.headersSent && !response.destroyed) ctx.respond = true;
-      throw error;
+      if (!(error instanceof ClientGoneError)) throw error;
     } finally {
       letBodyEnd(request);
       upstream.admission.leave();
     }
+    return true;
   };
 
 const tunnel = async (
-  { req: request, res: response }: ParameterizedContext<ServiceState>,
+  { req: request, res: response, state: { logFields } }: ParameterizedContext<ServiceState>,
   { route, upstream }: PreparedRoute,
   path: string,
   headers: readonly string[],
-  note: ExchangeOptions['note'],
 ): Promise<void> => {
   const endpoint = upstream.choose();
   if (!endpoint) throw unavailable(upstream);
   endpoint.begin();
   try {
-    await switchProtocols({ request, response, route, endpoint, path, headers, note });
+    await switchProtocols({ request, response, route, endpoint, path, headers, logFields });
     endpoint.end(true);
   } catch (error) {
     endpoint.end(response.destroyed ? undefined : false);
@@ -143,28 +137,17 @@ const letBodyEnd = (request: IncomingMessage): void => {
 const noHeaders: readonly string[] = [];
 const defaultCorsMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-const isEncrypted = ({ req }: Pick<Context, 'req'>): boolean =>
-  (req.socket as { encrypted?: boolean }).encrypted === true;
+const isEncrypted = ({ socket }: IncomingMessage): boolean =>
+  (socket as { encrypted?: boolean }).encrypted === true;
 
-const isPreflight = ({ req }: Pick<Context, 'req'>): boolean =>
-  req.method === 'OPTIONS' && req.headers['access-control-request-method'] !== undefined;
+const isPreflight = ({ method }: IncomingMessage, { preflightMethod }: SortedRequestHeaders): boolean =>
+  method === 'OPTIONS' && preflightMethod !== undefined;
 
-const setAll = (ctx: ParameterizedContext<ServiceState>, headers: readonly string[]): void => {
-  for (let index = 0; index < headers.length; index += 2) {
-    ctx.append(headers[index] as string, headers[index + 1] as string);
-  }
-};
-
-const assertRouteTakes = (
-  ctx: ParameterizedContext<ServiceState>,
-  route: Route,
-  target: RequestTarget,
-): void => {
+const assertRouteTakes = ({ method = '' }: IncomingMessage, route: Route, target: RequestTarget): void => {
   if (target.encodedSlash && !route.encodedSlashes) {
     throw new ProblemError('The path holds an encoded slash.', { status: 400, code: 'invalid_request' });
   }
   const { methods } = route;
-  const method = ctx.req.method as string;
   if (!methods || methods.includes(method) || (method === 'HEAD' && methods.includes('GET'))) return;
   if (method === 'OPTIONS' && route.cors) return;
   throw new ProblemError(`${method} is not possible here.`, {
@@ -181,22 +164,17 @@ const callerOf = ({ rateLimit }: Route, principal: Principal | undefined, client
 
 const headersFor = (
   { setHeaders, dropHeaders }: PreparedRoute,
-  { forwarded }: SortedRequestHeaders,
+  forwarded: string[],
   client: Client,
   principal: Principal | undefined,
-  { requestContext }: ServiceState,
+  { requestContext: { requestId, traceId, spanId, traceFlags, traceState } }: ServiceState,
 ): string[] => {
   const headers = dropHeaders.size === 0 ? forwarded : withoutHeaders(forwarded, dropHeaders);
-  for (const [name, value] of Object.entries(propagationHeaders(requestContext))) headers.push(name, value);
+  headers.push('X-Request-Id', requestId, 'traceparent', `00-${traceId}-${spanId}-${traceFlags}`);
+  if (traceState !== undefined) headers.push('tracestate', traceState);
   headers.push('X-Forwarded-For', client.forwardedFor, 'X-Forwarded-Proto', client.proto);
-  headers.push(
-    'X-Forwarded-Host',
-    client.host,
-    'Forwarded',
-    forwardedElement(client),
-    'Via',
-    '1.1 countersign',
-  );
+  headers.push('X-Forwarded-Host', client.host, 'Forwarded', forwardedElement(client));
+  headers.push('Via', '1.1 countersign');
   if (principal) headers.push(...identityHeaders(principal));
   for (const part of setHeaders) headers.push(part);
   return headers;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Readable, Transform } from 'node:stream';
 import { ProblemError } from '@countersign/service-kit';
+import type { SortedRequestHeaders } from '../headers/request-headers.ts';
 import { isHttp2 } from '../request-target.ts';
 
 /** A request's body, as an upstream's transport takes it. */
@@ -12,6 +13,8 @@ export interface RequestBody {
 
 /** Bodies up to this are collected, and go out with their head in one write. */
 const smallBodyBytes = 16 * 1024;
+
+const noBody: RequestBody = { body: null, contentLength: 0 };
 
 const tooLarge = (maxBodyBytes: number): ProblemError =>
   new ProblemError(`The body is longer than the ${maxBodyBytes} bytes that are taken here.`, {
@@ -28,12 +31,12 @@ const tooLarge = (maxBodyBytes: number): ProblemError =>
 export const takeBody = (
   request: IncomingMessage,
   response: ServerResponse,
+  { contentLength: announced, transferEncoding: chunked, expect }: SortedRequestHeaders,
   maxBodyBytes: number,
 ): RequestBody | Promise<RequestBody> => {
-  const { 'content-length': announced, 'transfer-encoding': chunked, expect } = request.headers;
   const length = announced === undefined ? undefined : Number(announced);
   const unframed = length === undefined && hasUnframedBody(request);
-  if (chunked === undefined && !unframed && !length) return { body: null, contentLength: 0 };
+  if (chunked === undefined && !unframed && !length) return noBody;
   // Node reads any other coding as one without an end; an upstream may know it.
   if (chunked !== undefined && chunked.toLowerCase() !== 'chunked') {
     throw new ProblemError('The only transfer coding that is taken is chunked.', {

@@ -1,28 +1,31 @@
 import type { ServerResponse } from 'node:http';
-import { sortResponseHeaders } from '../headers/forwarded-headers.ts';
+import { sortResponseHeaders } from '../headers/response-headers.ts';
 import type { Exchange, ResponseSink, UpstreamError } from '../transport/transport.ts';
 
 /** Bodies up to this go out with their head in one write. */
 const smallBodyBytes = 16 * 1024;
 
-export interface SinkOptions {
-  response: ServerResponse;
-  /** Headers that the gateway adds, after those of the upstream. */
-  added: readonly string[];
-  /** Lower-case names of headers to remove, those that `added` replaces among them. */
-  stripped: ReadonlySet<string>;
-  onHead: (status: number) => void;
-  onDone: (error?: UpstreamError) => void;
+/** Who is told how far an answer is. */
+export interface AnswerEvents {
+  onHead(): void;
+  onDone(error: UpstreamError | undefined): void;
 }
 
-/**
- * Writes an upstream's answer straight to the client's response. A class, because there is one per request: its methods
- * are shared, where closures would be made anew.
- */
+/** What the gateway changes about an answer. */
+export interface AnswerHeaders {
+  /** A flat list of headers that it adds, after those of the upstream. */
+  added: readonly string[];
+  /** Lower-case names of headers that it removes, those that `added` replaces among them. */
+  stripped: ReadonlySet<string>;
+}
+
+/** Writes an upstream's answer straight to the client's response. */
 export class ResponseWriter implements ResponseSink {
   /** Set by whoever sent the request. */
   exchange: Exchange | undefined;
-  readonly #options: SinkOptions;
+  readonly #response: ServerResponse;
+  readonly #answer: AnswerHeaders;
+  readonly #events: AnswerEvents;
   /** Body bytes that the head promised; -1 when it promised none. */
   #promised = -1;
   #headWritten = false;
@@ -30,8 +33,10 @@ export class ResponseWriter implements ResponseSink {
   #reason = '';
   #headers: string[] = [];
 
-  constructor(options: SinkOptions) {
-    this.#options = options;
+  constructor(response: ServerResponse, answer: AnswerHeaders, events: AnswerEvents) {
+    this.#response = response;
+    this.#answer = answer;
+    this.#events = events;
   }
 
   onInformation(status: number, headers: string[]): void {
@@ -39,32 +44,30 @@ export class ResponseWriter implements ResponseSink {
     const links = headers.filter(
       (_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === 'link',
     );
-    if (links.length > 0) this.#options.response.writeEarlyHints({ link: links });
+    if (links.length === 0) return;
+    try {
+      this.#response.writeEarlyHints({ link: links });
+    } catch {
+      // Node takes no malformed hint; the answer itself may be right.
+    }
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
-    const { response, added, stripped, onHead } = this.#options;
-    const sorted = sortResponseHeaders(rawHeaders);
-    const headers = this.#headers;
-    response.sendDate = true;
-    for (let index = 0; index < sorted.length; index += 2) {
-      const name = sorted[index] as string;
-      const key = name.toLowerCase();
-      if (stripped.has(key)) continue;
-      if (key === 'date') response.sendDate = false;
-      else if (key === 'content-length') this.#promised = Number(sorted[index + 1]);
-      headers.push(name, sorted[index + 1] as string);
-    }
+    const { added, stripped } = this.#answer;
+    const { headers, contentLength, hasDate } = sortResponseHeaders(rawHeaders, stripped);
     for (const part of added) headers.push(part);
+    this.#response.sendDate = !hasDate;
+    this.#promised = contentLength;
     this.#status = status;
     this.#reason = reason;
-    onHead(status);
+    this.#headers = headers;
+    this.#events.onHead();
     // The head waits for the first piece of the body, which most often is the only one.
-    if (this.#promised === -1 || this.#promised > smallBodyBytes) this.#writeHead();
+    if (contentLength === -1 || contentLength > smallBodyBytes) this.#writeHead();
   }
 
   onData(chunk: Buffer): boolean {
-    const { response } = this.#options;
+    const response = this.#response;
     if (!this.#headWritten) {
       this.#writeHead();
       if (chunk.length === this.#promised) {
@@ -73,29 +76,30 @@ export class ResponseWriter implements ResponseSink {
         return true;
       }
     }
-    return response.write(chunk);
+    if (response.write(chunk)) return true;
+    response.once('drain', () => this.exchange?.resume());
+    return false;
   }
 
   onEnd(trailers: string[]): void {
-    const { response, onDone } = this.#options;
+    const response = this.#response;
     if (!this.#headWritten) this.#writeHead();
     if (!response.writableEnded) {
       if (trailers.length > 0) response.addTrailers(Object.fromEntries(asPairs(trailers)));
       response.end();
     }
-    onDone();
+    this.#events.onDone(undefined);
   }
 
   onError(error: UpstreamError): void {
-    const { response, onDone } = this.#options;
     // Half an answer must not look whole: cut the connection.
-    if (this.#headWritten || error.headReceived) response.destroy();
-    onDone(error);
+    if (this.#headWritten || error.headReceived) this.#response.destroy();
+    this.#events.onDone(error);
   }
 
   #writeHead(): void {
     this.#headWritten = true;
-    const { response } = this.#options;
+    const response = this.#response;
     // HTTP/2 has no reason phrase, and warns of one.
     if ('stream' in response) response.writeHead(this.#status, this.#headers);
     else response.writeHead(this.#status, this.#reason, this.#headers);

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ProblemError } from '@countersign/service-kit';
-import { sortResponseHeaders } from '../headers/forwarded-headers.ts';
+import type { SortedRequestHeaders } from '../headers/request-headers.ts';
+import { sortResponseHeaders } from '../headers/response-headers.ts';
 import type { Route } from '../routes/route-schema.ts';
 import { upgrade } from '../transport/upgrade.ts';
 import type { Endpoint } from '../upstream/endpoint.ts';
@@ -12,11 +13,15 @@ export interface UpgradeRequest extends IncomingMessage {
 }
 
 /** Whether a request may become a WebSocket; on other routes it is answered as if it had not asked. */
-export const asksForWebSocket = (request: UpgradeRequest, { webSocket }: Route): boolean =>
+export const asksForWebSocket = (
+  request: UpgradeRequest,
+  { upgrade: protocol }: SortedRequestHeaders,
+  { webSocket }: Route,
+): boolean =>
   webSocket &&
   request.upgradeHead !== undefined &&
   request.method === 'GET' &&
-  request.headers.upgrade?.toLowerCase() === 'websocket';
+  protocol?.toLowerCase() === 'websocket';
 
 /**
  * Browsers send cookies with WebSocket requests of any page and check no CORS: the origin has to be checked here.
@@ -40,8 +45,8 @@ export interface SwitchOptions {
   path: string;
   /** Headers for the upstream, without those of the hop. */
   headers: readonly string[];
-  /** Adds to the request's completion record. */
-  note: (fields: Readonly<Record<string, unknown>>) => void;
+  /** The request's completion record gets these. */
+  logFields: Record<string, unknown>;
 }
 
 /**
@@ -50,7 +55,7 @@ export interface SwitchOptions {
  * @throws {UpstreamError} when there is no answer.
  */
 export const switchProtocols = async (options: SwitchOptions): Promise<void> => {
-  const { request, response, route, endpoint, path, headers, note } = options;
+  const { request, response, route, endpoint, path, headers, logFields } = options;
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   response.once('close', onGone);
@@ -61,13 +66,13 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
     route.timeouts,
     { signal: gone.signal },
   ).finally(() => response.off('close', onGone));
-  const kept = sortResponseHeaders(answer.headers);
+  const { headers: kept } = sortResponseHeaders(answer.headers);
   if (answer.socket === null) {
     response.writeHead(answer.status, answer.reason, withoutLength(kept));
     response.end(answer.head);
     return;
   }
-  note({ 'http.response.status_code': 101 });
+  logFields['http.response.status_code'] = 101;
   const client = request.socket;
   response.detachSocket(client);
   client.write(head101([...kept, 'Connection', 'Upgrade', 'Upgrade', 'websocket']), 'latin1');

@@ -1,4 +1,4 @@
-import type { Middleware } from 'koa';
+import type { Middleware, ParameterizedContext } from 'koa';
 import { withoutTokens } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
@@ -7,32 +7,40 @@ import type { ServiceState } from './request-context.ts';
  * request, method, route, path without query, status, start, duration, and what the stack added to `logFields`.
  */
 export const accessLog: Middleware<ServiceState> = function accessLog(ctx, next) {
-  const start = new Date();
   const startMs = performance.now();
-  ctx.res.once('close', () => {
-    const status = ctx.res.statusCode;
-    // Responses of HTTP/2 do not know whether they are finished; their streams do.
-    const { writableFinished, stream } = ctx.res as {
-      writableFinished?: boolean;
-      stream?: { rstCode: number };
-    };
-    const complete = writableFinished ?? stream?.rstCode === 0;
-    const record = {
-      start: start.toISOString(),
-      duration_ms: Math.round((performance.now() - startMs) * 1000) / 1000,
-      'http.request.method': ctx.method,
-      // @koa/router leaves the pattern that matched here.
-      'http.route': (ctx as { _matchedRoute?: unknown })._matchedRoute,
-      // People paste tokens where ids belong.
-      'url.path': withoutTokens(ctx.path).slice(0, 1_024),
-      // A client that left before the head never saw the status that was on its way.
-      ...(ctx.res.headersSent && { 'http.response.status_code': status }),
-      ...(!complete && { aborted: true }),
-      ...ctx.state.logFields,
-    };
-    // 501 is the client's method, not the server's fault.
-    const level = ctx.res.headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
-    ctx.state.log[level](record, complete ? 'request completed' : 'request aborted');
-  });
+  ctx.res.once('close', () => logCompletion(ctx, performance.now() - startMs));
   return next();
+};
+
+/** Logs that a request is over, now. @param ms since it began */
+export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: number): void => {
+  const { req, res, state } = ctx;
+  const { statusCode: status, headersSent } = res;
+  const complete = isComplete(res);
+  const record: Record<string, unknown> = {
+    start: new Date(Date.now() - ms).toISOString(),
+    duration_ms: Math.round(ms * 1_000) / 1_000,
+    'http.request.method': req.method,
+    // @koa/router leaves the pattern that matched here.
+    'http.route': (ctx as { _matchedRoute?: unknown })._matchedRoute,
+    'url.path': loggedPath(req.url as string),
+    // A client that left before the head never saw the status that was on its way.
+    'http.response.status_code': headersSent ? status : undefined,
+  };
+  if (!complete) record['aborted'] = true;
+  Object.assign(record, state.logFields);
+  // 501 is the client's method, not the server's fault.
+  const level = headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
+  state.logCompletion(level, record, complete ? 'request completed' : 'request aborted');
+};
+
+/** Responses of HTTP/2 do not know whether they are finished; their streams do. */
+const isComplete = (response: { writableFinished?: boolean; stream?: { rstCode: number } }): boolean =>
+  response.writableFinished ?? response.stream?.rstCode === 0;
+
+/** People paste tokens where ids belong. */
+const loggedPath = (url: string): string => {
+  const queryAt = url.indexOf('?');
+  const path = (queryAt === -1 ? url : url.slice(0, queryAt)).slice(0, 1_024);
+  return path.includes('eyJ') ? withoutTokens(path) : path;
 };

@@ -8,13 +8,17 @@ import type { ServiceState } from './request-context.ts';
  */
 export const createKoa = (logger: Logger): Koa<ServiceState> => {
   const app = new Koa<ServiceState>();
-  // Without a listener Koa prints to standard error.
+  logErrors(app, logger);
+  app.use(originFormOnly);
+  return app;
+};
+
+/** Without a listener Koa prints to standard error. */
+export const logErrors = (app: Koa<ServiceState>, logger: Logger): void => {
   app.on('error', (error: unknown) => {
     if (isClientFault(error)) logger.debug({ err: error }, 'a client broke off');
     else logger.error({ err: error }, 'answering failed');
   });
-  app.use(originFormOnly);
-  return app;
 };
 
 /** A connection that broke, or bytes that are no HTTP: the client's doing, and not worth an alarm. */

@@ -11,6 +11,11 @@ export interface LoggerOptions {
   level?: string;
   /** Where records go. Default standard output. */
   destination?: DestinationStream;
+  /**
+   * Writes records by the block, for a service whose every microsecond counts: those of the last fifth of a second are
+   * lost when the process is killed. Default: each record is written before the call returns.
+   */
+  buffered?: boolean;
 }
 
 /**
@@ -26,8 +31,11 @@ export const createLogger = (options: LoggerOptions): Logger =>
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError, req: describeRequest, res: describeResponse },
     },
-    options.destination ?? pino.destination({ dest: 1, sync: true }),
+    options.destination ?? pino.destination(options.buffered ? bufferedOutput : { dest: 1, sync: true }),
   );
+
+// Blocks above this would be cut by SonicBoom's own bound on one write.
+const bufferedOutput = { dest: 1, sync: false, minLength: 8_192, periodicFlush: 200 };
 
 /** What a log may say of a request: never its headers, its query or its body. */
 const describeRequest = ({ method, url }: { method?: unknown; url?: unknown }): Record<string, unknown> => ({

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomFillSync, randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import type { Logger } from './logger.ts';
 
@@ -22,6 +22,8 @@ export interface ServiceState {
   log: Logger;
   /** Fields that the completion record of this request gets on top of its own. */
   logFields: Record<string, unknown>;
+  /** Logs with the request's ids. */
+  logCompletion: (level: 'info' | 'error', record: object, message: string) => void;
 }
 
 const requestIdPattern = /^[\w.:-]{8,128}$/;
@@ -33,24 +35,37 @@ type HeaderValue = string | string[] | undefined;
 
 /** Reads `X-Request-Id`, `traceparent` and `tracestate`; what is missing or malformed is made anew. */
 export const readRequestContext = (headers: Readonly<Record<string, HeaderValue>>): RequestContext => {
-  const requestId = headers['x-request-id'];
-  const context = {
+  const { 'x-request-id': requestId, traceparent, tracestate } = headers;
+  const context: RequestContext = {
     requestId: typeof requestId === 'string' && requestIdPattern.test(requestId) ? requestId : randomUUID(),
-    spanId: randomBytes(8).toString('hex'),
+    traceId: '',
+    spanId: randomHex(8),
+    traceFlags: '01',
   };
-  const { traceparent, tracestate } = headers;
   const match = typeof traceparent === 'string' ? traceparentPattern.exec(traceparent) : null;
   const [, version, traceId, parentSpanId, traceFlags, more] = match ?? [];
   if (!traceId || !parentSpanId || !traceFlags || (version === '00' && more)) {
-    return { ...context, traceId: randomBytes(16).toString('hex'), traceFlags: '01' };
+    context.traceId = randomHex(16);
+    return context;
   }
-  return {
-    ...context,
-    traceId,
-    parentSpanId,
-    traceFlags,
-    ...(typeof tracestate === 'string' && tracestate.length <= 512 && { traceState: tracestate }),
-  };
+  context.traceId = traceId;
+  context.parentSpanId = parentSpanId;
+  context.traceFlags = traceFlags;
+  if (typeof tracestate === 'string' && tracestate.length <= 512) context.traceState = tracestate;
+  return context;
+};
+
+// To ask the system for a few bytes each time costs more than all the rest of an id.
+const entropy = Buffer.allocUnsafeSlow(4_096);
+let usedEntropy = entropy.length;
+
+const randomHex = (bytes: number): string => {
+  if (usedEntropy + bytes > entropy.length) {
+    randomFillSync(entropy);
+    usedEntropy = 0;
+  }
+  usedEntropy += bytes;
+  return entropy.toString('hex', usedEntropy - bytes, usedEntropy);
 };
 
 /** The headers that carry a request's id and trace to the next service. */
@@ -69,13 +84,33 @@ export const logIds = (context: RequestContext): Record<string, string> => ({
   trace_flags: context.traceFlags,
 });
 
+/** The state of one request. Its logger is made when it is first used: most requests log their completion alone. */
+export class RequestState implements ServiceState {
+  readonly requestContext: RequestContext;
+  readonly logFields: Record<string, unknown> = {};
+  readonly #logger: Logger;
+  #log: Logger | undefined;
+
+  constructor(logger: Logger, requestContext: RequestContext) {
+    this.#logger = logger;
+    this.requestContext = requestContext;
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#logger.child(logIds(this.requestContext));
+    return this.#log;
+  }
+
+  logCompletion(level: 'info' | 'error', record: object, message: string): void {
+    this.#logger[level]({ ...logIds(this.requestContext), ...record }, message);
+  }
+}
+
 /** Fills `ctx.state` for the rest of the stack and answers with the request's id. Comes first. */
 export const requestContext = (logger: Logger): Middleware<ServiceState> =>
   function requestContext(ctx, next) {
     const context = readRequestContext(ctx.req.headers);
-    ctx.state.requestContext = context;
-    ctx.state.log = logger.child(logIds(context));
-    ctx.state.logFields = {};
+    ctx.state = new RequestState(logger, context);
     ctx.set('X-Request-Id', context.requestId);
     return next();
   };
