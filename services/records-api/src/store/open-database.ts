@@ -24,7 +24,7 @@ export const openDatabase = (config: DatabaseConfig, env: Environment, logger: L
       ...(config.DATABASE_CA_FILE && { ca: config.DATABASE_CA_FILE }),
       poolSize: config.DATABASE_POOL_SIZE,
       statementTimeoutMs: config.DATABASE_STATEMENT_TIMEOUT_MS,
-      onIdleError: (error) => logger.warn({ err: error }, 'a connection to the database ended'),
+      onConnectionError: (error) => logger.warn({ err: error }, 'a connection to the database ended'),
     });
   }
   try {

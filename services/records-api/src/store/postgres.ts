@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
-import { Pool, types } from 'pg';
+import { DatabaseError, Pool, types } from 'pg';
 import type { RecordDatabase } from './record-database.ts';
 import type { Tables } from './tables.ts';
 
@@ -18,8 +18,8 @@ export interface PostgresOptions {
   poolSize: number;
   /** How long the server works on one statement, in milliseconds. */
   statementTimeoutMs: number;
-  /** Told of connections that end while nobody uses them. */
-  onIdleError: (error: Error) => void;
+  /** Told of connections that end while no statement runs. */
+  onConnectionError: (error: Error) => void;
 }
 
 const int8 = 20;
@@ -52,7 +52,9 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
         parsers[id] ?? types.getTypeParser(id, format)) as typeof types.getTypeParser,
     },
   });
-  pool.on('error', options.onIdleError);
+  // Without a listener such an error would end the process: also in a transaction, between two statements.
+  pool.on('connect', (client) => client.on('error', options.onConnectionError));
+  pool.on('error', () => undefined);
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 
   return {
@@ -89,19 +91,22 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
 
 /**
  * Connection exceptions, authorization, out of resources, the statement timeout, shutdowns, a standby that takes no writes
- * (https://www.postgresql.org/docs/17/errcodes-appendix.html), and what Node says of connections.
+ * (https://www.postgresql.org/docs/17/errcodes-appendix.html).
  */
-const unavailableCodes =
-  /^(?:08|28|53|3D000$|25006$|25P0[34]$|57014$|57P0[1-5]$|40001$|40P01$|ECONN|EPIPE$|ETIMEDOUT$|ENOTFOUND$|EAI_|EHOST|ENET)/;
+const unavailableStates = /^(?:08|28|53|57P0[1-5]$|57014$|3D000$|25006$|25P0[34]$|40001$|40P01$)/;
+
+/** What Node says of connections and certificates. */
+const connectionCodes = /^(?:E(?!RR_)[A-Z_]+|ERR_(?:TLS|SSL)_.*|UNABLE_TO_.*|.*CERT.*)$/;
 
 /** pg has no codes for these. */
 const unavailableMessages =
   /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|The server does not support SSL)/;
 
 const isUnavailable = (error: unknown): boolean => {
+  if (error instanceof DatabaseError) return unavailableStates.test(error.code ?? '');
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
   return (
-    (typeof code === 'string' && unavailableCodes.test(code)) ||
+    (typeof code === 'string' && connectionCodes.test(code)) ||
     (typeof message === 'string' && unavailableMessages.test(message))
   );
 };

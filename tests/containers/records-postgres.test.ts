@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { createLogger } from '@countersign/service-kit';
+import { migrateConfigSchema, parseRecordsConfig } from '../../services/records-api/src/config.ts';
+import { createRecordStore } from '../../services/records-api/src/store/create-record-store.ts';
+import { openDatabase } from '../../services/records-api/src/store/open-database.ts';
+import type { RecordDatabase } from '../../services/records-api/src/store/record-database.ts';
+import { recordStoreContract } from '../../services/records-api/test/record-store-contract.ts';
+import { startRecordsProcess } from '../system/records-process.ts';
+import { doubled, storedNames, writeStorm } from '../system/records-storm.ts';
+import { type PostgresServer, startPostgres } from './postgres-server.ts';
+
+jest.setTimeout(180_000);
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server?.[Symbol.asyncDispose]());
+
+const logger = createLogger({ name: 'records-api', version: '0', destination: { write: () => undefined } });
+
+const open = (settings: Record<string, string>): RecordDatabase =>
+  openDatabase(parseRecordsConfig(migrateConfigSchema, settings), {}, logger);
+
+describe('PostgreSQL 17', () => {
+  recordStoreContract(async () => open(await server.newDatabase()));
+});
+
+describe('a connection', () => {
+  const check = async (settings: Record<string, string>): Promise<void> => {
+    const store = createRecordStore(open(settings));
+    try {
+      await store.check();
+    } finally {
+      await store.close();
+    }
+  };
+
+  test('is made with TLS and a checked certificate, by the name that it is for', async () => {
+    const settings = await server.newDatabase();
+    await check(settings);
+    const { DATABASE_CA_FILE: _, ...untrusted } = settings;
+    const unavailable = { status: 503, code: 'storage_unavailable', headers: { 'Retry-After': '1' } };
+    await expect(check(untrusted)).rejects.toMatchObject(unavailable);
+    const otherName = { ...settings, DATABASE_URL: settings.DATABASE_URL.replace('localhost', '127.0.0.1') };
+    await expect(check(otherName)).rejects.toMatchObject(unavailable);
+    await expect(check({ ...settings, DATABASE_TLS: 'off' })).rejects.toMatchObject(unavailable);
+  });
+
+  test('ends a statement that takes too long: 503', async () => {
+    const database = open({ ...(await server.newDatabase()), DATABASE_STATEMENT_TIMEOUT_MS: '50' });
+    const { sql } = await import('kysely');
+    const error = await sql`SELECT pg_sleep(5)`.execute(database.reads).catch((caught: unknown) => caught);
+    expect(database.isUnavailable(error)).toBe(true);
+    await database.close();
+  });
+});
+
+test('kill -9 in a write storm loses no acknowledged write and doubles none', async () => {
+  await using api = await startRecordsProcess(await server.newDatabase());
+  const kills = [40, 90, 150];
+  const storm = await writeStorm(api, 200, new Map(kills.map((count) => [count, api.killAndRestart])));
+  expect(storm.broken).toBeGreaterThan(0);
+  expect(storm.refusals).toEqual([]);
+  const names = await storedNames(api);
+  expect(doubled(names)).toEqual([]);
+  expect(new Set(names)).toEqual(new Set(storm.acknowledged));
+});
+
+test('a database that restarts under load: 503 with Retry-After, then all goes on by itself', async () => {
+  await using api = await startRecordsProcess(await server.newDatabase());
+  const { pid } = api.process().child;
+  const storm = await writeStorm(
+    api,
+    400,
+    new Map([
+      [100, server.restart],
+      [250, server.restart],
+    ]),
+  );
+  expect(storm.refusals.length).toBeGreaterThan(0);
+  expect(new Set(storm.refusals.map(({ status, retryAfter }) => `${status} ${retryAfter}`))).toEqual(
+    new Set(['503 1']),
+  );
+  expect(storm.broken).toBe(0);
+  expect(api.process().child.pid).toBe(pid);
+  expect((await fetch(`${api.url}/readyz`)).status).toBe(200);
+  const names = await storedNames(api);
+  expect(doubled(names)).toEqual([]);
+  expect(new Set(names)).toEqual(new Set(storm.acknowledged));
+});
