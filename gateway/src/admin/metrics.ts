@@ -18,6 +18,8 @@ export interface Metrics {
   countReload: (outcome: 'ok' | 'refused') => void;
 }
 
+type Observer = Pick<Histogram.Internal<string>, 'observe'>;
+
 const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** Metrics for Prometheus, named as OpenTelemetry names them; what has a state of its own is read when it is asked for. */
@@ -54,15 +56,21 @@ export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Met
   observeStates({ table, verifiers, registers });
 
   // Looking labels up costs more than counting; the combinations that occur are few.
-  const observers = new Map<string, (seconds: number) => void>();
-  const observerOf = (method: string, route: string, status: number): ((seconds: number) => void) => {
+  const durations = new Map<string, Observer>();
+  const durationOf = (method: string, route: string, status: number): Observer => {
     const key = `${method} ${status} ${route}`;
-    const known = observers.get(key);
-    if (known) return known;
-    const child = duration.labels(method, route, String(status));
-    const observe = (seconds: number): void => child.observe(seconds);
-    if (observers.size < 1_000) observers.set(key, observe);
-    return observe;
+    let child = durations.get(key);
+    if (!child) {
+      child = duration.labels(method, route, String(status));
+      if (durations.size < 1_000) durations.set(key, child);
+    }
+    return child;
+  };
+  const upstreamDurations = new Map<unknown, Observer>();
+  const upstreamDurationOf = (upstream: unknown): Observer => {
+    let child = upstreamDurations.get(upstream);
+    if (!child) upstreamDurations.set(upstream, (child = upstreamDuration.labels(String(upstream))));
+    return child;
   };
 
   return {
@@ -74,10 +82,9 @@ export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Met
       const status = res.headersSent ? res.statusCode : 499;
       const { 'error.type': errorType, upstream, upstream_duration_ms: upstreamMs } = logFields;
       const code = typeof errorType === 'string' ? errorType : undefined;
-      observerOf(knownMethods.has(method) ? method : '_OTHER', route, status)(ms / 1_000);
+      durationOf(knownMethods.has(method) ? method : '_OTHER', route, status).observe(ms / 1_000);
       if (code !== undefined) refusals.inc({ http_route: route, code });
-      if (typeof upstreamMs === 'number')
-        upstreamDuration.observe({ upstream: String(upstream) }, upstreamMs / 1_000);
+      if (typeof upstreamMs === 'number') upstreamDurationOf(upstream).observe(upstreamMs / 1_000);
       recent.add({ ms, status, route, code });
     },
   };

@@ -36,6 +36,8 @@ export interface ActiveTableOptions {
   rateLimits: RateLimitStoreOptions;
 }
 
+const rememberedPaths = 1_000;
+
 /** Makes a table's upstreams, and resolves once their names are. */
 export const activateTable = async ({
   table,
@@ -53,12 +55,19 @@ export const activateTable = async ({
     }),
   );
   await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
+  let known = new Map<string, PreparedRoute>();
   return {
     routes: [...prepared.values()],
     upstreams,
     match(path) {
+      const found = known.get(path);
+      if (found !== undefined) return found;
       const route = table.match(path);
-      return route && prepared.get(route);
+      const match = route && prepared.get(route);
+      // Clients can make up paths without end; those that come again are soon known again.
+      if (known.size >= rememberedPaths) known = new Map();
+      if (match && path.length <= 200) known.set(path, match);
+      return match;
     },
     async close() {
       await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));

@@ -57,6 +57,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
   const { name } = settings;
   const { createTransport, report, resolve = resolveAll, now = () => performance.now() } = dependencies;
   const endpoints = new Map<string, { endpoint: Endpoint; address: string }>();
+  let candidates: readonly Endpoint[] = [];
   const unresolved = new Set<string>();
   const retired = new Set<Promise<void>>();
   const admission = createAdmission(settings);
@@ -73,11 +74,13 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
       onChange: (state) => report({ upstream: name, event: 'address', state }),
     });
     endpoints.set(origin, { endpoint, address });
+    candidates = [...candidates, endpoint];
   };
   const remove = (origin: string): void => {
     const removed = endpoints.get(origin);
     if (!removed) return;
     endpoints.delete(origin);
+    candidates = candidates.filter((endpoint) => endpoint !== removed.endpoint);
     const closing = removed.endpoint.transport.close().finally(() => retired.delete(closing));
     retired.add(closing);
   };
@@ -119,10 +122,9 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
   const choose = (except?: Endpoint): Endpoint | undefined => {
     let best: Endpoint | undefined;
     // Ties go around, or the first address would get all the requests of a quiet service.
-    const candidates = [...endpoints.values()];
     turn += 1;
     for (let index = 0; index < candidates.length; index += 1) {
-      const { endpoint } = candidates[(index + turn) % candidates.length] as { endpoint: Endpoint };
+      const endpoint = candidates[(index + turn) % candidates.length] as Endpoint;
       if (endpoint === except || !endpoint.isAvailable()) continue;
       if (best === undefined || endpoint.outstanding < best.outstanding) best = endpoint;
     }

@@ -1,6 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa';
 import { withoutTokens } from './logger.ts';
-import type { ServiceState } from './request-context.ts';
+import { logIds, type ServiceState } from './request-context.ts';
 
 /**
  * Logs one completion record per request, once its answer has left or its client has. It holds the ids of the
@@ -18,6 +18,7 @@ export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: numbe
   const { statusCode: status, headersSent } = res;
   const complete = isComplete(res);
   const record: Record<string, unknown> = {
+    ...logIds(state.requestContext),
     start: new Date(Date.now() - ms).toISOString(),
     duration_ms: Math.round(ms * 1_000) / 1_000,
     'http.request.method': req.method,
@@ -31,7 +32,7 @@ export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: numbe
   Object.assign(record, state.logFields);
   // 501 is the client's method, not the server's fault.
   const level = headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
-  state.logCompletion(level, record, complete ? 'request completed' : 'request aborted');
+  state.logPlainly(level, record, complete ? 'request completed' : 'request aborted');
 };
 
 /** Responses of HTTP/2 do not know whether they are finished; their streams do. */

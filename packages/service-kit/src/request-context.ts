@@ -22,8 +22,8 @@ export interface ServiceState {
   log: Logger;
   /** Fields that the completion record of this request gets on top of its own. */
   logFields: Record<string, unknown>;
-  /** Logs with the request's ids. */
-  logCompletion: (level: 'info' | 'error', record: object, message: string) => void;
+  /** Logs a record that has the ids already. */
+  logPlainly: (level: 'info' | 'error', record: object, message: string) => void;
 }
 
 const requestIdPattern = /^[\w.:-]{8,128}$/;
@@ -101,8 +101,8 @@ export class RequestState implements ServiceState {
     return this.#log;
   }
 
-  logCompletion(level: 'info' | 'error', record: object, message: string): void {
-    this.#logger[level]({ ...logIds(this.requestContext), ...record }, message);
+  logPlainly(level: 'info' | 'error', record: object, message: string): void {
+    this.#logger[level](record, message);
   }
 }
 
