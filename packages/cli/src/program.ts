@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { addCall } from './call-command.ts';
 import { addCompletion } from './completion.ts';
 import { addProvision } from './provision/provision-command.ts';
+import { addDoctor } from './doctor/doctor-command.ts';
 import { addExplain } from './explain/explain-command.ts';
 import { start, type StartOptions } from './start.ts';
 import type { Terminal } from './terminal.ts';
@@ -48,6 +49,7 @@ Ends with 0 when all is well, 1 when something is wrong, 2 when the tenant is no
   addToken(program, terminal);
   addCall(program, terminal);
   addExplain(program, terminal);
+  addDoctor(program, terminal);
   addProvision(program, terminal);
   addCompletion(program, terminal);
   return program;
