@@ -1,6 +1,7 @@
 /**
  * `npm test`: runs every suite that this machine can run, says which ran and which did not, and ends with one line
- * that counts all of them. With `REQUIRE_CONTAINERS=1` a missing Docker engine is a failure.
+ * that counts all of them. With `REQUIRE_CONTAINERS=1` a missing Docker engine is a failure, with `REQUIRE_KUBECTL=1`
+ * a missing kubectl.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,8 +18,25 @@ const noResults: JestResults = { numPassedTests: 0, numFailedTests: 0, numRuntim
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
-const engineAnswers = (): boolean =>
-  spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 20_000 }).status === 0;
+const works = (command: string, ...parameters: string[]): boolean =>
+  spawnSync(command, parameters, { stdio: 'ignore', timeout: 20_000 }).status === 0;
+
+/** Suites that need something that a machine may lack. */
+const demanding = [
+  {
+    project: 'manifests',
+    // An old one knows no components.
+    works: works('kubectl', 'kustomize', 'k8s/base'),
+    isRequired: process.env['REQUIRE_KUBECTL'] === '1',
+    lack: 'no kubectl can render k8s/base',
+  },
+  {
+    project: 'containers',
+    works: works('docker', 'info'),
+    isRequired: process.env['REQUIRE_CONTAINERS'] === '1',
+    lack: 'no Docker engine answers',
+  },
+];
 
 const runJest = async (project: string): Promise<JestResults> => {
   const outputFile = `artifacts/${project}.json`;
@@ -45,9 +63,11 @@ const runJest = async (project: string): Promise<JestResults> => {
 };
 
 mkdirSync('artifacts', { recursive: true });
-const containersRequired = process.env['REQUIRE_CONTAINERS'] === '1';
-const withContainers = engineAnswers();
-const projects = ['packages', 'system', ...(withContainers ? ['containers'] : [])];
+const projects = [
+  'packages',
+  'system',
+  ...demanding.filter((suite) => suite.works).map(({ project }) => project),
+];
 let passed = 0;
 let failed = 0;
 const report: string[] = [];
@@ -61,13 +81,9 @@ for (const project of projects) {
   failed += broken;
   report.push(`${project}: ran, ${results.numPassedTests} passed, ${broken} failed`);
 }
-if (!withContainers) {
-  if (containersRequired) failed += 1;
-  report.push(
-    containersRequired
-      ? 'containers: FAILED, they are required here and no Docker engine answers'
-      : 'containers: did not run, no Docker engine answers',
-  );
+for (const { project, isRequired, lack } of demanding.filter((suite) => !suite.works)) {
+  if (isRequired) failed += 1;
+  report.push(`${project}: ${isRequired ? 'FAILED, it is required here and' : 'did not run,'} ${lack}`);
 }
 
 say('');

@@ -1,0 +1,13 @@
+import { availabilityRules } from './availability.ts';
+import { containerRules } from './containers.ts';
+import { identityRules } from './identity.ts';
+import { networkRules } from './network.ts';
+import type { Rule } from './rule.ts';
+
+/** Everything that has to hold, each under the names by which checkers know it. */
+export const rules: readonly Rule[] = [
+  ...containerRules,
+  ...identityRules,
+  ...availabilityRules,
+  ...networkRules,
+];

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { aksProblems } from './check-overlay.ts';
+import { exampleSite } from './render.ts';
+import { parseEnv } from './site.ts';
+
+const delivered = readFileSync(new URL('../../k8s/overlays/aks/aks.env', import.meta.url), 'utf8');
+
+test('the file as it is delivered has every value, each to be replaced', () => {
+  expect(Object.keys(parseEnv(delivered))).toEqual(Object.keys(parseEnv(exampleSite)));
+  expect(new Set(Object.values(parseEnv(delivered)))).toEqual(new Set(['replace-me']));
+});
+
+test('a placeholder that is left is refused by its name, but those of components that are left out', () => {
+  const problems = aksProblems(delivered);
+  expect(problems).toContain('aks.env: AZURE_TENANT_ID is still to be replaced');
+  expect(problems).toHaveLength(13);
+  expect(problems.join()).not.toContain('ALB_');
+  const withAlb = aksProblems(delivered, { components: ['azure-alb', 'keda'] });
+  expect(withAlb).toContain('aks.env: ALB_NAME is still to be replaced');
+  expect(withAlb).toContain('aks.env: PROMETHEUS_ENDPOINT is still to be replaced');
+  expect(withAlb.join()).not.toContain('CERTIFICATE_URI');
+});
+
+test.each([
+  ['AZURE_TENANT_ID', 'contoso', 'must be a GUID'],
+  [
+    'GATEWAY_IMAGE',
+    'example.azurecr.io/countersign/gateway:1.0',
+    'must be an image of your registry by digest',
+  ],
+  ['DATABASE_CIDR', '10.1.4.0', 'must be a range such as 10.0.0.0/16'],
+  [
+    'DATABASE_URL',
+    'postgres://user:password@host:5432/records',
+    'must be postgres://user@host:port/database',
+  ],
+  [
+    'CERTIFICATE_URI',
+    'https://example.vault.azure.net/certificates/a/1234',
+    'must name a certificate without a version, so that rotation is followed',
+  ],
+])('%s may not be %s', (name, value, message) => {
+  const site = exampleSite.replace(new RegExp(`^${name}=.*$`, 'm'), `${name}=${value}`);
+  expect(aksProblems(site)).toEqual([`aks.env: ${name} ${message}`]);
+});
+
+test('a site that is filled in is let through', () => {
+  // caller-api knows no other credential than a secret's file yet.
+  const awaited = 'Deployment caller-api: AZURE_CLIENT_SECRET_FILE is missing';
+  expect(aksProblems(exampleSite).filter((problem) => problem !== awaited)).toEqual([]);
+});
