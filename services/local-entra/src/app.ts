@@ -27,6 +27,11 @@ export const createApp = ({ entra, controls, logger, readiness }: AppInput): Koa
   const app = createKoa(logger);
   app.use(requestContext(logger));
   app.use(emulatorHeader);
+  // Whoever compares clocks sees the one that tokens are dated by.
+  app.use(function date(ctx, next) {
+    ctx.set('Date', new Date(entra.clock()).toUTCString());
+    return next();
+  });
   app.use(health(readiness, {}, logger));
   app.use(maskLog);
   app.use(accessLog);

@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import { createConnection } from 'node:net';
+import { createConnection, isIP } from 'node:net';
 import { connect, getCACertificates } from 'node:tls';
 import type { EntraNetwork, EntraResponse } from '@countersign/shared-auth';
 import type { Target } from '../target.ts';
@@ -100,7 +100,8 @@ const handshake = ({ hostname, port, host }: URL, ca: string | undefined): Promi
     const socket = connect({
       host: hostname,
       port: Number(port) || 443,
-      servername: hostname,
+      // RFC 6066 §3: an address is no server name.
+      ...(isIP(hostname) === 0 && { servername: hostname }),
       timeout: timeoutMs,
       ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
     });
