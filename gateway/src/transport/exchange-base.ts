@@ -97,7 +97,7 @@ export abstract class BaseExchange implements Exchange, Timed {
   head(status: number, reason: string, headers: string[]): void {
     this.headReceived = true;
     this.progress.enter('receiving');
-    this.#sink.onHead(status, reason, headers);
+    this.#sink.onHead(status, reason, status === 204 ? withoutLength(headers) : headers);
   }
 
   /** False when reading has to pause, or is over. */
@@ -119,6 +119,10 @@ export abstract class BaseExchange implements Exchange, Timed {
     this.#inFlight.deadlines.delete(this);
   }
 }
+
+/** RFC 9110 §8.6: 204 has no length, and whoever believes it waits for a body that does not come. */
+const withoutLength = (headers: string[]): string[] =>
+  headers.filter((_, index) => (headers[index - (index % 2)] as string).toLowerCase() !== 'content-length');
 
 /** Fields that come too late in a trailer, or were put there to be believed (RFC 9110 §6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
