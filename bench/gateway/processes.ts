@@ -25,6 +25,7 @@ const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill();
 });
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 /** Starts a program on a core; it ends with this process at the latest. What it prints goes to /dev/null. */
 export const start = ({ name, command, args, env = {}, core }: ProgramSettings): Program => {

@@ -1,7 +1,6 @@
 import { busyMs, cpuMs, cpuWithEndedMs } from './processes.ts';
 import type { Proxy } from './proxies.ts';
 import type { Upstream } from './upstream.ts';
-import { load, type Load, type LoadReport } from './wrk.ts';
 
 /** Where measurements take place: the proxy alone on one core, this process, wrk and the upstream on the other. */
 export interface Place {
@@ -10,12 +9,17 @@ export interface Place {
   upstream: Upstream;
 }
 
-/** One load through one proxy. */
-export interface Slice extends LoadReport {
-  perSecond: number;
-  /** Processor time of the proxy, user and system. */
-  cpuUsPerRequest: number;
+/** A load for a proxy: as much of it as is measured, and as much as a warm-up takes. */
+export interface Work<Report> {
+  run: (proxy: Proxy, seconds: number) => Promise<Report>;
+  seconds: number;
 }
+
+/** What was measured in one go, and the processor time that the proxy had for it, user and system. */
+export type Slice<Report> = Report & { cpuMs: number };
+
+/** By the proxy's name, one a round. */
+export type Slices<Report> = ReadonlyMap<string, readonly Slice<Report>[]>;
 
 /** Before the first round, for compilers, and before each slice, for connections and caches. */
 const firstWarmUpSeconds = 5;
@@ -24,11 +28,11 @@ const warmUpSeconds = 1;
 const tolerated = 0.06;
 const attempts = 3;
 
-const measure = async (
+const measure = async <Report>(
   proxy: Proxy,
   place: Place,
-  settings: Load,
-): Promise<{ slice: Slice; others: number }> => {
+  { run, seconds }: Work<Report>,
+): Promise<{ slice: Slice<Report>; others: number }> => {
   const look = () => ({
     ms: performance.now(),
     proxy: cpuMs(proxy.pid),
@@ -37,53 +41,58 @@ const measure = async (
     loadCore: busyMs(place.loadCore),
   });
   const before = look();
-  const report = await load(settings);
+  const report = await run(proxy, seconds);
   const after = look();
   const spent = (key: keyof typeof before): number => after[key] - before[key];
-  const others =
-    Math.max(spent('proxyCore') - spent('proxy'), spent('loadCore') - spent('load')) / spent('ms');
-  const perSecond = (report.requests / report.durationUs) * 1_000_000;
-  return {
-    slice: { ...report, perSecond, cpuUsPerRequest: (spent('proxy') * 1_000) / report.requests },
-    others,
-  };
+  const othersMs = Math.max(spent('proxyCore') - spent('proxy'), spent('loadCore') - spent('load'));
+  return { slice: { ...report, cpuMs: spent('proxy') }, others: othersMs / spent('ms') };
 };
 
-const quietest = async (proxy: Proxy, place: Place, settings: Load): Promise<Slice> => {
-  let best: { slice: Slice; others: number } | undefined;
-  for (let attempt = 0; attempt < attempts && (best?.others ?? 1) > tolerated; attempt += 1) {
-    await load({ ...settings, seconds: warmUpSeconds });
-    const measured = await measure(proxy, place, settings);
-    if (measured.others < (best?.others ?? Infinity)) best = measured;
+const quietest = async <Report>(proxy: Proxy, place: Place, work: Work<Report>): Promise<Slice<Report>> => {
+  await work.run(proxy, warmUpSeconds);
+  let best = await measure(proxy, place, work);
+  for (let attempt = 1; attempt < attempts && best.others > tolerated; attempt += 1) {
+    const again = await measure(proxy, place, work);
+    if (again.others < best.others) best = again;
   }
-  if (!best) throw new Error('nothing was measured');
   return best.slice;
+};
+
+const named = async <Result>(proxy: Proxy, result: Promise<Result>): Promise<Result> => {
+  try {
+    return await result;
+  } catch (error) {
+    throw new Error(`${proxy.name}: ${(error as Error).message}`, { cause: error });
+  }
 };
 
 /**
  * Loads proxies in turn, round after round, every round from another one on and every other round backwards, so that
  * whatever else the machine does hits them all alike.
  *
- * @returns one slice a round for each proxy, by name.
+ * @throws {Error} that names the proxy whose load failed.
  */
-export const inRounds = async (
+export const inRounds = async <Report>(
   proxies: readonly Proxy[],
   rounds: number,
   place: Place,
-  settingsOf: (proxy: Proxy) => Load,
-): Promise<ReadonlyMap<string, readonly Slice[]>> => {
-  const slices = new Map<string, Slice[]>(proxies.map(({ name }) => [name, []]));
-  for (const proxy of proxies) await load({ ...settingsOf(proxy), seconds: firstWarmUpSeconds });
+  work: Work<Report>,
+): Promise<Slices<Report>> => {
+  const slices = new Map<string, Slice<Report>[]>(proxies.map(({ name }) => [name, []]));
+  for (const proxy of proxies) await named(proxy, work.run(proxy, firstWarmUpSeconds));
   for (let round = 0; round < rounds; round += 1) {
     const first = round % proxies.length;
     const order = [...proxies.slice(first), ...proxies.slice(0, first)];
     for (const proxy of round % 2 === 0 ? order : order.toReversed()) {
-      try {
-        slices.get(proxy.name)?.push(await quietest(proxy, place, settingsOf(proxy)));
-      } catch (error) {
-        throw new Error(`${proxy.name}, round ${round + 1}: ${(error as Error).message}`, { cause: error });
-      }
+      slices.get(proxy.name)?.push(await named(proxy, quietest(proxy, place, work)));
     }
   }
   return slices;
 };
+
+/** One number of each of a proxy's slices. */
+export const column = <Report>(
+  slices: Slices<Report>,
+  name: string,
+  value: (slice: Slice<Report>) => number,
+): number[] => (slices.get(name) ?? []).map(value);

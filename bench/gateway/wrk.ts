@@ -13,7 +13,7 @@ export interface Load {
 
 export interface LoadReport {
   requests: number;
-  durationUs: number;
+  perSecond: number;
   p50Us: number;
   p99Us: number;
 }
@@ -48,14 +48,13 @@ export const load = async ({
   const { stdout } = await promisify(execFile)('wrk', [...options, ...lines, url], {
     env: { ...process.env, UPLOAD_BYTES: String(uploadBytes) },
   });
-  const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as LoadReport & {
-    failedAnswers: number;
-    socketErrors: number;
-  };
-  if (report.failedAnswers > 0 || report.socketErrors > 0 || report.requests === 0) {
+  const { durationUs, failedAnswers, socketErrors, ...report } = JSON.parse(
+    stdout.trim().split('\n').at(-1) ?? '',
+  ) as Record<'requests' | 'durationUs' | 'failedAnswers' | 'socketErrors' | 'p50Us' | 'p99Us', number>;
+  if (failedAnswers > 0 || socketErrors > 0 || report.requests === 0) {
     throw new Error(
-      `${report.failedAnswers} answers were not 2xx, ${report.socketErrors} sockets failed, of ${report.requests} requests`,
+      `of ${report.requests} answers ${failedAnswers} were not 2xx, and ${socketErrors} sockets failed`,
     );
   }
-  return report;
+  return { ...report, perSecond: (report.requests / durationUs) * 1_000_000 };
 };
