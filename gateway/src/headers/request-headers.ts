@@ -60,7 +60,7 @@ type ReadHeader = (typeof readHeaders)[number];
 /** Headers whose values the gateway needs. */
 const readHeaders = [
   ...[':authority', 'host', 'connection', 'authorization', 'origin', 'content-length', 'transfer-encoding'],
-  ...['expect', 'upgrade', 'access-control-request-method', 'accept-encoding'],
+  ...['expect', 'upgrade', 'access-control-request-method'],
   ...['x-request-id', 'traceparent', 'tracestate'],
   ...['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'],
 ] as const;
@@ -95,7 +95,6 @@ export class SortedRequestHeaders {
   transferEncoding: string | undefined;
   expect: string | undefined;
   upgrade: string | undefined;
-  acceptEncoding: string | undefined;
   preflightMethod: string | undefined;
   /** What the request says of its place in a trace. */
   readonly stated: StatedContext = {
@@ -124,10 +123,6 @@ export class SortedRequestHeaders {
         break;
       case 'origin':
         this.origin = value;
-        this.forwarded.push(name, value);
-        break;
-      case 'accept-encoding':
-        this.acceptEncoding = joined(this.acceptEncoding, value);
         this.forwarded.push(name, value);
         break;
       case 'access-control-request-method':

@@ -9,6 +9,7 @@ import { assertSpoken, readHost, readTarget, type RequestTarget } from '../reque
 import type { Route } from '../routes/route-schema.ts';
 import { UpstreamError } from '../transport/transport.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
+import type { Coding } from './compression.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { checkAtEdge, identityHeaders } from './edge-check.ts';
 import { exchange, toProblem, unavailable } from './exchange.ts';
@@ -92,7 +93,9 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
         ...prepared.addedHeaders,
         ...(limits ?? []),
       ];
-      const answer = { added, stripped: prepared.strippedHeaders };
+      const compress = route.compress && request.method !== 'HEAD';
+      const coding = compress ? codingFor(ctx) : undefined;
+      const answer = { added, stripped: prepared.strippedHeaders, compress, coding };
       const options = { request, response, route, upstream, path, headers, body, answer, logFields };
       const brokenOff = await exchange(options);
       if (brokenOff) state.log.error({ err: brokenOff }, 'the upstream broke off its answer');
@@ -105,6 +108,11 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
     }
     return true;
   };
+
+const codingFor = (ctx: ParameterizedContext<ServiceState>): Coding | undefined => {
+  const coding = ctx.acceptsEncodings('br', 'gzip', 'identity');
+  return coding === 'br' || coding === 'gzip' ? coding : undefined;
+};
 
 const tunnel = async (
   { req: request, res: response, state: { logFields } }: ParameterizedContext<ServiceState>,

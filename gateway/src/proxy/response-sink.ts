@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
+import type { Transform } from 'node:stream';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
+import { type Coding, encodeAnswer } from './compression.ts';
 import type { Exchange, ResponseSink, UpstreamError } from '../transport/transport.ts';
 
 /** Bodies up to this go out with their head in one write. */
@@ -17,6 +19,10 @@ export interface AnswerHeaders {
   added: readonly string[];
   /** Lower-case names of headers that it removes, those that `added` replaces among them. */
   stripped: ReadonlySet<string>;
+  /** Compresses text that the upstream did not. */
+  compress: boolean;
+  /** The coding that the client takes, when it does one that is known here. */
+  coding: Coding | undefined;
 }
 
 /** Writes an upstream's answer straight to the client's response. */
@@ -26,6 +32,7 @@ export class ResponseWriter implements ResponseSink {
   readonly #response: ServerResponse;
   readonly #answer: AnswerHeaders;
   readonly #events: AnswerEvents;
+  #encoder: Transform | undefined;
   /** Body bytes that the head promised; -1 when it promised none. */
   #promised = -1;
   #headWritten = false;
@@ -53,8 +60,9 @@ export class ResponseWriter implements ResponseSink {
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
-    const { added, stripped } = this.#answer;
+    const { added, stripped, compress, coding } = this.#answer;
     const { headers, contentLength, hasDate } = sortResponseHeaders(rawHeaders, stripped);
+    if (compress) this.#encodeBy(encodeAnswer(status, headers, coding));
     for (const part of added) headers.push(part);
     this.#response.sendDate = !hasDate;
     this.#promised = contentLength;
@@ -63,7 +71,7 @@ export class ResponseWriter implements ResponseSink {
     this.#headers = headers;
     this.#events.onHead();
     // The head waits for the first piece of the body, which most often is the only one.
-    if (contentLength === -1 || contentLength > smallBodyBytes) this.#writeHead();
+    if (contentLength === -1 || contentLength > smallBodyBytes || this.#encoder) this.#writeHead();
   }
 
   onData(chunk: Buffer): boolean {
@@ -76,8 +84,9 @@ export class ResponseWriter implements ResponseSink {
         return true;
       }
     }
-    if (response.write(chunk)) return true;
-    response.once('drain', () => this.exchange?.resume());
+    const target = this.#encoder ?? response;
+    if (target.write(chunk)) return true;
+    target.once('drain', () => this.exchange?.resume());
     return false;
   }
 
@@ -86,7 +95,7 @@ export class ResponseWriter implements ResponseSink {
     if (!this.#headWritten) this.#writeHead();
     if (!response.writableEnded) {
       if (trailers.length > 0) response.addTrailers(Object.fromEntries(asPairs(trailers)));
-      response.end();
+      (this.#encoder ?? response).end();
     }
     this.#events.onDone(undefined);
   }
@@ -95,6 +104,14 @@ export class ResponseWriter implements ResponseSink {
     // Half an answer must not look whole: cut the connection.
     if (this.#headWritten || error.headReceived) this.#response.destroy();
     this.#events.onDone(error);
+  }
+
+  #encodeBy(encoder: Transform | undefined): void {
+    if (!encoder) return;
+    this.#encoder = encoder;
+    encoder.once('error', () => this.#response.destroy());
+    this.#response.once('close', () => encoder.destroy());
+    encoder.pipe(this.#response);
   }
 
   #writeHead(): void {

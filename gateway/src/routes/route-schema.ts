@@ -121,6 +121,8 @@ export const routeSchema = z.strictObject({
   /** Lets connections switch to WebSocket. */
   webSocket: z.boolean().default(false),
   cors: cors.optional(),
+  /** Compresses text that the upstream sends as it is, for clients that take it. Not for answers that hold a secret next to what a stranger can make them repeat. */
+  compress: z.boolean().default(false),
   /** Adds the headers that a page in a browser should come with. */
   page: z.boolean().default(false),
 });
