@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { type GatewayProcess, runGateway } from './gateway-process.ts';
+import { type ScriptedServer, small, startScripted } from './scripted-server.ts';
+import { startGateway, stopAll } from './start-gateway.ts';
+
+afterEach(stopAll);
+
+const clientIdleMs = 1_000;
+/** For a machine that is busy. */
+const slackMs = 8_000;
+
+const run = (upstream: ScriptedServer, transport: string): GatewayProcess =>
+  runGateway(
+    {
+      upstreams: { u: { addresses: [upstream.origin] } },
+      routes: [{ path: '/a', upstream: 'u', access: 'public' }],
+    },
+    { CLIENT_IDLE_MS: String(clientIdleMs), TRANSPORT: transport },
+  );
+
+const open = async (gateway: GatewayProcess, head: string): Promise<Socket> => {
+  const socket = connect(Number(new URL(await gateway.url()).port), '127.0.0.1').pause();
+  socket.on('error', () => undefined);
+  socket.write(`${head}\r\nHost: x\r\n\r\n`);
+  return socket;
+};
+
+/** Writes as fast as the other side takes it, so many bytes. */
+const pour = (socket: Socket, bytes: number): void => {
+  const chunk = Buffer.alloc(256 * 1024, 'x');
+  let left = bytes;
+  socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`);
+  const next = (): void => {
+    while (left > 0) {
+      const piece = chunk.subarray(0, Math.min(left, chunk.length));
+      left -= piece.length;
+      if (!socket.write(piece)) break;
+    }
+  };
+  socket.on('drain', next);
+  next();
+};
+
+describe.each(['http1', 'undici'])('over %s', (transport) => {
+  test('a client that stops reading is cut off after CLIENT_IDLE_MS, and the upstream is freed', async () => {
+    const freed = Promise.withResolvers<void>();
+    await using upstream = await startScripted((socket) => {
+      socket.once('close', freed.resolve);
+      pour(socket, 2 ** 30);
+    });
+    await using gateway = run(upstream, transport);
+    const client = await open(gateway, 'GET /a HTTP/1.1');
+    await once(client, 'connect');
+    const startMs = performance.now();
+    await freed.promise;
+    const afterMs = performance.now() - startMs;
+    expect(afterMs).toBeGreaterThanOrEqual(clientIdleMs);
+    expect(afterMs).toBeLessThan(clientIdleMs + slackMs);
+    expect(await gateway.logged('request aborted')).toMatchObject({ aborted: true });
+    client.destroy();
+    upstream.answer = (socket) => socket.write(small);
+    expect((await fetch(`${await gateway.url()}/a`)).status).toBe(200);
+  });
+
+  test('a client that reads slowly, but reads, is not', async () => {
+    const bytes = 16 * 2 ** 20;
+    await using upstream = await startScripted((socket) => pour(socket, bytes));
+    await using gateway = run(upstream, transport);
+    const client = await open(gateway, 'GET /a HTTP/1.1');
+    let received = 0;
+    const startMs = performance.now();
+    // 64 KiB at a time: that takes longer than a client may be silent, and is more than the system's buffers hold.
+    while (received < bytes && !client.destroyed) {
+      const chunk = (client.read() ?? Buffer.alloc(0)) as Buffer;
+      received += chunk.length;
+      await delay(10);
+    }
+    client.destroy();
+    expect(received).toBeGreaterThanOrEqual(bytes);
+    expect(performance.now() - startMs).toBeGreaterThan(clientIdleMs);
+  });
+
+  test('a client that stops within its body is cut off, and the upstream is freed', async () => {
+    const freed = Promise.withResolvers<void>();
+    await using upstream = await startScripted((socket) => void socket.once('close', freed.resolve));
+    await using gateway = run(upstream, transport);
+    const client = await open(gateway, 'POST /a HTTP/1.1\r\nContent-Length: 1000000');
+    client.write('x'.repeat(100_000));
+    await freed.promise;
+    await gateway.logged('request aborted');
+    client.destroy();
+    upstream.answer = (socket) => socket.write(small);
+    expect((await fetch(`${await gateway.url()}/a`)).status).toBe(200);
+  });
+});
+
+test.each([
+  ['before the head: 504', '', 504],
+  ['after it: cut off', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 200],
+])('an upstream that drips longer than totalMs, %s', async (_, head, status) => {
+  const freed = Promise.withResolvers<void>();
+  await using upstream = await startScripted((socket) => {
+    socket.write(head);
+    const drip = setInterval(
+      () => socket.write(head === '' ? 'HTTP/1.1 103 Early Hints\r\n\r\n' : '1\r\nx\r\n'),
+      50,
+    );
+    socket.once('close', () => {
+      clearInterval(drip);
+      freed.resolve();
+    });
+  });
+  const timeouts = { headMs: 60_000, idleMs: 60_000, totalMs: 400 };
+  const { url, records } = await startGateway({
+    table: {
+      upstreams: { u: { addresses: [upstream.origin] } },
+      routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts }],
+    },
+  });
+  const startMs = performance.now();
+  const response = await fetch(`${url}/a`);
+  expect(response.status).toBe(status);
+  const text = await response.text().catch(() => 'cut off');
+  expect(text).toMatch(status === 504 ? /upstream_timeout/ : /^cut off$/);
+  await freed.promise;
+  const afterMs = performance.now() - startMs;
+  expect(afterMs).toBeGreaterThanOrEqual(timeouts.totalMs - 1);
+  expect(afterMs).toBeLessThan(timeouts.totalMs + slackMs);
+  expect(records.find(({ cause }) => cause === 'total_timeout')).toBeDefined();
+});
