@@ -4,7 +4,10 @@ import { migrateConfigSchema, parseRecordsConfig } from '../../services/records-
 import { createRecordStore } from '../../services/records-api/src/store/create-record-store.ts';
 import { openDatabase } from '../../services/records-api/src/store/open-database.ts';
 import type { RecordDatabase } from '../../services/records-api/src/store/record-database.ts';
+import { describeApi } from '../../services/records-api/test/api-description.ts';
+import { sendGeneratedRequests } from '../../services/records-api/test/generated-requests.ts';
 import { recordStoreContract } from '../../services/records-api/test/record-store-contract.ts';
+import { startTestApi } from '../../services/records-api/test/test-api.ts';
 import { startRecordsProcess } from '../system/records-process.ts';
 import { doubled, storedNames, writeStorm } from '../system/records-storm.ts';
 import { type PostgresServer, startPostgres } from './postgres-server.ts';
@@ -55,6 +58,19 @@ describe('a connection', () => {
     await database.close();
   });
 });
+
+const count = Number(process.env['GENERATED_REQUESTS'] ?? 500);
+
+test(
+  `${count} generated requests get no 500 and no answer that is not described`,
+  async () => {
+    await using api = await startTestApi(open(await server.newDatabase()));
+    const description = describeApi(await (await fetch(`${api.url}/openapi.json`)).json());
+    const seed = Number(process.env['GENERATED_SEED'] ?? 1);
+    expect((await sendGeneratedRequests(api, description, count, seed)).get(201)).toBeGreaterThan(0);
+  },
+  count * 100,
+);
 
 test('kill -9 in a write storm loses no acknowledged write and doubles none', async () => {
   await using api = await startRecordsProcess(await server.newDatabase());

@@ -11,12 +11,15 @@ import {
 } from '@countersign/service-kit';
 import { authenticate, type Policy, requirePolicy, type TokenVerifier } from '@countersign/shared-auth';
 import type Koa from 'koa';
+import { openApiRouter } from './openapi.ts';
 import type { RecordStore } from './record-store.ts';
 import { recordsRouter } from './records-router.ts';
 import { transfers } from './transfers.ts';
 
 export interface AppDependencies {
   logger: Logger;
+  /** Of this service, for its OpenAPI document. */
+  version: string;
   readiness: Readiness;
   store: RecordStore;
   verifier: TokenVerifier;
@@ -31,7 +34,13 @@ export const appRoleAccess: Policy = {
 };
 
 /** The stack of records-api, in request order. */
-export const createApp = ({ logger, readiness, store, verifier }: AppDependencies): Koa<ServiceState> => {
+export const createApp = ({
+  logger,
+  version,
+  readiness,
+  store,
+  verifier,
+}: AppDependencies): Koa<ServiceState> => {
   const guards = [
     authenticate(verifier, {
       headers: (ctx) => propagationHeaders(ctx.state.requestContext),
@@ -51,6 +60,7 @@ export const createApp = ({ logger, readiness, store, verifier }: AppDependencie
   app.use(requestContext(logger));
   app.use(accessLog);
   app.use(problemDetails());
+  app.use(openApiRouter(version).routes());
   app.use(records.routes());
   app.use(records.allowedMethods());
   return app;

@@ -31,7 +31,9 @@ await runService(service, async () => {
     hourMs,
   ).unref();
   await serve({
-    server: createServer(createApp({ logger, readiness, store, verifier }).callback()),
+    server: createServer(
+      createApp({ logger, version: service.version, readiness, store, verifier }).callback(),
+    ),
     host: config.HOST,
     port: config.PORT,
     drainDelayMs: config.DRAIN_DELAY_MS,

@@ -1,7 +1,5 @@
 import { z } from 'zod';
 
-const dayMs = 86_400_000;
-
 /** Ids are given by the store, never again after a record was deleted, and exact in JSON. */
 const idSchema = z.int().min(1).meta({ description: 'Given by the API, and never given again.' });
 
@@ -87,19 +85,15 @@ export const filterParameters = z.strictObject({
   to: storableDate('of this moment or earlier').optional(),
 });
 
-/** Which records; `before` is exclusive. */
+/** Which records. Both ends of the dates are inclusive. */
 export interface RecordFilter {
   name?: string;
   from?: string;
-  before?: string;
+  to?: string;
 }
 
 export const toFilter = ({ name, from, to }: z.output<typeof filterParameters>): RecordFilter => ({
   ...(name !== undefined && { name }),
   ...(from !== undefined && { from: new Date(from).toISOString() }),
-  ...(to !== undefined && { before: endOf(to) }),
+  ...(to !== undefined && { to: new Date(to.includes('T') ? to : `${to}T23:59:59.999Z`).toISOString() }),
 });
-
-/** The first moment after a day, or after a millisecond. */
-const endOf = (text: string): string =>
-  new Date(Date.parse(text) + (text.includes('T') ? 1 : dayMs)).toISOString();

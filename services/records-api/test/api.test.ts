@@ -157,6 +157,7 @@ describe('lists', () => {
     const moments = '/api/records?from=2026-01-03T00:00:00.001Z&to=2026-01-05T01:00:00%2B01:00';
     expect((await walk(moments)).names).toEqual(['Record 4', 'Record 5']);
     expect((await walk('/api/records?from=2026-01-05&to=2026-01-03')).names).toEqual([]);
+    expect((await walk('/api/records?from=2026-01-10&to=9999-12-31')).names).toContain('Record 10');
   });
 
   test.each([

@@ -141,23 +141,23 @@ export const recordStoreContract = (openDatabase: () => Promise<RecordDatabase>)
       expect(all.map(({ id }) => id)).toEqual(all.map(({ id }) => id).toSorted((a, b) => a - b));
     });
 
-    test('by dates go by date and then id; from is inclusive, before is not', async () => {
-      const filter = { from: '1999-01-01T00:00:00.000Z', before: '2000-01-01T00:00:00.000Z' };
+    test('by dates go by date and then id; both ends are inclusive', async () => {
+      const filter = { from: '1999-01-01T00:00:00.000Z', to: '1999-12-31T23:59:59.999Z' };
       const ordered = ['month 1', 'month 1', 'month 2', 'month 3'];
       expect(await names(filter, 10)).toEqual(ordered);
       const [first, second] = await store.list(filter, 2);
       expect(await names(filter, 10, first)).toEqual(ordered.slice(1));
       expect(await names(filter, 10, second)).toEqual(ordered.slice(2));
-      expect(
-        await names({ from: '1999-03-01T00:00:00.000Z', before: '1999-04-01T00:00:00.000Z' }, 10),
-      ).toEqual(['month 2']);
+      expect(await names({ from: '1999-03-01T00:00:00.000Z', to: '1999-03-01T00:00:00.000Z' }, 10)).toEqual([
+        'month 2',
+      ]);
     });
 
     test('by name are of exactly this name', async () => {
       expect(await names({ name: 'month 1' }, 10)).toEqual(['month 1', 'month 1']);
       expect(await names({ name: 'month' }, 10)).toEqual([]);
-      const before = '1999-02-02T00:00:00.000Z';
-      expect(await names({ name: 'month 1', before }, 1)).toEqual(['month 1']);
+      const to = '1999-02-02T00:00:00.000Z';
+      expect(await names({ name: 'month 1', to }, 1)).toEqual(['month 1']);
     });
   });
 

@@ -51,6 +51,7 @@ export const startTestApi = async (given?: RecordDatabase): Promise<TestApi> => 
       version: '0',
       destination: { write: (line) => log.push(line) },
     }),
+    version: '0',
     readiness: { accepting: true },
     store,
     verifier: createTokenVerifier({

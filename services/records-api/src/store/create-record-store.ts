@@ -157,12 +157,12 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
   return {
     list: (filter, limit, after) =>
       reach(async () => {
-        const { name, from, before } = filter;
+        const { name, from, to } = filter;
         let query = reads.selectFrom('records').select(columns).limit(limit);
         if (name !== undefined) query = query.where('name', '=', name);
         if (from !== undefined) query = query.where('date', '>=', from);
-        if (before !== undefined) query = query.where('date', '<', before);
-        const isFiltered = name !== undefined || from !== undefined || before !== undefined;
+        if (to !== undefined) query = query.where('date', '<=', to);
+        const isFiltered = name !== undefined || from !== undefined || to !== undefined;
         if (isFiltered) query = query.orderBy('date');
         if (after && isFiltered) {
           query = query.where((where) =>
