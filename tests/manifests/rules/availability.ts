@@ -230,6 +230,35 @@ export const availabilityRules: readonly Rule[] = [
     spoil: (objects) => delete anyWorkload(objects).pod.priorityClassName,
   },
   {
+    title: 'what serves can be applied after the migration, and what the migration needs before',
+    answers: ['countersign/migration-first'],
+    find: (objects) => {
+      const comesLast = ({ metadata }: Manifest): boolean =>
+        metadata.labels?.['countersign/apply'] === 'after-migration';
+      return [
+        ...complain(
+          ofKind(objects, 'Deployment'),
+          (object) => !comesLast(object),
+          (object) => `${nameOf(object)} comes with the migration`,
+        ),
+        ...complain(
+          ofKind(
+            objects,
+            'Job',
+            'ServiceAccount',
+            'ConfigMap',
+            'NetworkPolicy',
+            'Namespace',
+            'PriorityClass',
+          ),
+          comesLast,
+          (object) => `${nameOf(object)} comes after the migration`,
+        ),
+      ];
+    },
+    spoil: (objects) => delete anyWorkload(objects).object.metadata.labels?.['countersign/apply'],
+  },
+  {
     title: 'storage is of a CSI driver',
     answers: ['safeguards/csi-driver'],
     find: (objects) =>
