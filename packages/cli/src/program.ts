@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { addCall } from './call-command.ts';
 import { addCompletion } from './completion.ts';
+import { addLogs } from './logs/logs-command.ts';
 import { addProvision } from './provision/provision-command.ts';
 import { addDoctor } from './doctor/doctor-command.ts';
 import { addExplain } from './explain/explain-command.ts';
@@ -50,6 +51,7 @@ Ends with 0 when all is well, 1 when something is wrong, 2 when the tenant is no
   addCall(program, terminal);
   addExplain(program, terminal);
   addDoctor(program, terminal);
+  addLogs(program, terminal);
   addProvision(program, terminal);
   addCompletion(program, terminal);
   return program;

@@ -1,3 +1,4 @@
+import { createLogFile } from './logs/log-file.ts';
 import { readableLog } from './readable-log.ts';
 import type { LogLine } from './service-process.ts';
 import { defaultPorts, type RunningSystem, startSystem, type SystemPorts } from './system.ts';
@@ -37,9 +38,16 @@ export const start = async (options: StartOptions, { env, stdout, stderr }: Term
   const say = (message: string): boolean => stderr.write(`${message}\n`);
   const startedMs = performance.now();
   const readable = readableLog(!env['NO_COLOR']);
-  const onLine = stdout.isTTY
+  const show = stdout.isTTY
     ? (line: LogLine) => stdout.write(readable(line))
     : ({ text }: LogLine) => stdout.write(`${text}\n`);
+  let keep: ((text: string) => void) | undefined;
+  const onLine = (line: LogLine): void => {
+    show(line);
+    // Begun with the first line: by then the folder is there, and is nobody else's.
+    keep ??= createLogFile(options.data);
+    keep(line.text);
+  };
   const ports: SystemPorts = {
     gateway: options.gatewayPort ?? defaultPorts.gateway,
     gatewayAdmin: options.adminPort ?? defaultPorts.gatewayAdmin,

@@ -14,10 +14,11 @@ export type Style = Parameters<typeof styleText>[0];
 export type Paint = (style: Style, text: string) => string;
 
 /** Colours for a stream: on a terminal alone, and not where `NO_COLOR` is set. */
-export const painter =
-  (stream: NodeJS.WriteStream): Paint =>
-  (style, text) =>
-    styleText(style, text, { stream });
+export const painter = (stream: NodeJS.WriteStream): Paint => {
+  // Asked once: a log has many lines.
+  const isColoured = styleText('red', '-', { stream }) !== '-';
+  return (style, text) => (isColoured ? styleText(style, text, { validateStream: false }) : text);
+};
 
 /** One JSON document, for programs. */
 export const writeJson = (stream: NodeJS.WritableStream, value: unknown): boolean =>

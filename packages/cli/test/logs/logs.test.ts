@@ -1,0 +1,163 @@
+import { describe, expect, test } from '@jest/globals';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runCommand } from '../run-command.ts';
+import { type Call, cold, failedToken, fanOut, linesOf, refused, retried, warm } from './fixtures.ts';
+
+/** The file's text; with `UPDATE_GOLDEN=1` it is written first, for a person to look at. */
+const golden = async (name: string, text: string): Promise<string> => {
+  const path = fileURLToPath(new URL(`golden/${name}`, import.meta.url));
+  if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(path, text);
+  return readFile(path, 'utf8');
+};
+
+const logs = (lines: readonly string[], ...options: string[]) =>
+  runCommand(['logs', ...options], { stdin: lines.join('\n') });
+
+const everything = (): string[] =>
+  [cold, warm, failedToken, retried, fanOut, refused].flatMap((call, index) => linesOf(call, index + 1));
+
+describe('countersign logs', () => {
+  test.each<[string, Call, Record<string, number>]>([
+    ['cold', cold, {}],
+    ['warm', warm, {}],
+    ['failed-token', failedToken, {}],
+    ['retried', retried, {}],
+    ['fan-out', fanOut, {}],
+    ['refused', refused, {}],
+    ['skewed', cold, { 'records-api': 400, 'local-entra': -3000 }],
+  ])('draws the tree of a %s request', async (name, call, skew) => {
+    const { stdout, stderr } = await logs(linesOf(call, 7, skew), '--waterfall');
+    expect(stderr).toMatch(/^1 requests in \d+ lines\n$/);
+    expect(stdout).toBe(await golden(`${name}.txt`, stdout));
+  });
+
+  test('lists requests, one line each', async () => {
+    const { stdout } = await logs(everything());
+    expect(stdout).toBe(await golden('table.txt', stdout));
+  });
+
+  test('writes one page that needs nothing else', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'logs-'));
+    const file = join(folder, 'page.html');
+    const hostile = linesOf({ ...refused, route: '/<script>alert(1)</script>' }, 9);
+    await logs([...everything(), ...hostile], '--html', file);
+    const page = await readFile(file, 'utf8');
+    expect(page).not.toMatch(/<script|https?:\/\/|src=|url\(/i);
+    expect(page).toContain('&lt;script&gt;');
+    expect(page).toBe(await golden('page.html.txt', page));
+    await rm(folder, { recursive: true });
+  });
+
+  test.each<[string[], number[]]>([
+    [['--status', '4xx'], [403]],
+    [
+      ['--status', '403,5xx'],
+      [503, 403],
+    ],
+    [['--azp', 'api3'], [403]],
+    [['--azp', 'a9100003-0000-4000-8000-000000000003'], [403]],
+    [['--slow', '200ms'], [200]],
+    [['--slow', '0.2s'], [200]],
+    [['--route', '/api/records'], [403]],
+    [
+      ['--service', 'local-entra'],
+      [200, 503],
+    ],
+    [['--trace', 'request-3'], [503]],
+    [['--since', '2026-11-22T10:00:06Z'], [403]],
+    [['--since', '5m'], []],
+  ])('filters by %s', async (options, statuses) => {
+    const { stdout } = await logs(everything(), '--json', ...options);
+    const found = stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => (JSON.parse(line) as { status: number }).status);
+    expect(found).toEqual(statuses);
+  });
+
+  test.each<[string, (line: string) => string]>([
+    ['docker compose logs', (line) => `records-api-1  | ${line}`],
+    ['docker compose logs -t', (line) => `gateway-1  | 2026-11-22T10:00:00.1Z ${line}`],
+    ['kubectl logs --prefix', (line) => `[pod/gateway-5d8/gateway] ${line}`],
+    ['Windows', (line) => `${line}\r`],
+  ])('reads the lines of %s', async (_, wrap) => {
+    const { stderr } = await logs(everything().map(wrap));
+    expect(stderr).toMatch(/^6 requests in \d+ lines\n$/);
+  });
+
+  test('broken lines are counted, told at the end, and never fatal', async () => {
+    const broken = ['{"level":', 'Error: no', '[1,2]', '"text"', '{}{', '\u0000', '{"a":1}'];
+    const odd = [
+      '{"http.request.method":"GET","duration_ms":1e400,"trace_id":"t","span_id":"s"}',
+      '{"http.request.method":"GET","duration_ms":1,"trace_id":"t","span_id":"s","start":"never"}',
+      '{"http.request.method":"GET","duration_ms":1,"trace_id":{},"span_id":[],"start":"2026-01-01"}',
+    ];
+    const { code, stderr } = await logs([...broken, ...odd, ...everything()]);
+    expect(stderr).toMatch(/^6 requests in \d+ lines; 6 lines were no records\n$/);
+    expect(code).toBe(0);
+  });
+
+  test('spans in a circle, or without the one that called them, are shown', async () => {
+    const circle = linesOf(warm, 8).map((line) => {
+      const record = JSON.parse(line) as Record<string, unknown>;
+      return JSON.stringify({ ...record, parent_span_id: record['span_id'] });
+    });
+    const { stdout } = await logs(circle, '--waterfall');
+    expect(stdout.match(/(gateway|caller-api|records-api) GET/g)).toHaveLength(3);
+  });
+
+  test('records of one request that come after its outermost one belong to it', async () => {
+    const lines = linesOf(cold, 5);
+    const { stderr } = await logs([...lines.slice(-1), ...lines.slice(0, -1)]);
+    expect(stderr).toMatch(/^1 requests/);
+  });
+
+  test('a path cannot move the cursor of a terminal', async () => {
+    const { stdout } = await logs(linesOf({ ...refused, route: '/\u001B[2J' }, 1));
+    expect(stdout).not.toContain('\u001B');
+  });
+
+  test.each<[string[], string]>([
+    [['--status', 'bad'], '--status has to list'],
+    [['--slow', 'soon'], '--slow has to be a time'],
+    [['--since', 'yesterday'], '--since has to be a time'],
+    [['--trace', 'x'], '--trace has to be'],
+    [['--limit', '0'], '--limit has to be'],
+    [['/nowhere.log'], 'No file /nowhere.log'],
+    [['--data', '/nowhere'], 'Start the system first'],
+    [['--stats'], "unknown option '--stats'"],
+  ])('%s: a sentence, and 64', async (options, sentence) => {
+    const { code, stderr } = await logs([], ...options);
+    expect(stderr).toContain(sentence);
+    expect(code).toBe(64);
+  });
+
+  test('memory does not grow with the number of lines', async () => {
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+    const child = spawn(process.execPath, ['--conditions=source', main, 'logs', '--status', '5xx'], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const peakMegabytes = async (): Promise<number> =>
+      Number(/VmHWM:\s+(\d+)/.exec(await readFile(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024;
+    const send = async (from: number, to: number): Promise<void> => {
+      for (let trace = from; trace < to; trace += 1) {
+        if (!child.stdin.write(`${linesOf(warm, trace).join('\n')}\n`)) await once(child.stdin, 'drain');
+      }
+    };
+    await send(1, 8_000);
+    const early = await peakMegabytes();
+    await send(8_000, 30_000);
+    const late = await peakMegabytes();
+    child.stdin.end();
+    await once(child, 'close');
+    expect(said).toContain('0 requests in 89997 lines');
+    expect(late - early).toBeLessThan(60);
+  }, 30_000);
+});
