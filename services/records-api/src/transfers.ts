@@ -12,8 +12,14 @@ import { type RecordsState, idempotencyKeyOf, writerOf } from './writer.ts';
 
 export const ndjson = 'application/x-ndjson';
 
-/** Records that are read, and written, at once. */
-const pageSize = 1_000;
+/** Records that are written at once. */
+const importPageSize = 1_000;
+
+/** Records that are read at once: a page blocks the process on SQLite, and what is read waits in memory to be sent. */
+const exportPageSize = 250;
+
+/** Pages of an export from one checkpoint to the next. */
+const pagesPerCheckpoint = 4;
 
 /** An import may hold a connection to the database for as long as its client likes. */
 const maxImports = 2;
@@ -33,11 +39,13 @@ export const transfers = (store: RecordStore): ((router: Router<RecordsState>) =
   ): AsyncGenerator<string> {
     const scope = JSON.stringify(filter);
     let page = first;
-    while (page.length > 0) {
+    for (let number = 1; page.length > 0; number += 1) {
       const { id, date } = page.at(-1) as RecordEntry;
-      const cursor = checkpoints ? `${JSON.stringify({ cursor: writeCursor(scope, { id, date }) })}\n` : '';
+      const next = page.length < exportPageSize ? [] : await store.list(filter, exportPageSize, { id, date });
+      const isCheckpoint = checkpoints && (number % pagesPerCheckpoint === 0 || next.length === 0);
+      const cursor = isCheckpoint ? `${JSON.stringify({ cursor: writeCursor(scope, { id, date }) })}\n` : '';
       yield page.map((record) => `${JSON.stringify(record)}\n`).join('') + cursor;
-      page = page.length < pageSize ? [] : await store.list(filter, pageSize, { id, date });
+      page = next;
     }
   }
 
@@ -48,7 +56,7 @@ export const transfers = (store: RecordStore): ((router: Router<RecordsState>) =
       const after =
         cursor === undefined ? undefined : (readCursor(JSON.stringify(filter), cursor) as Position);
       // Before the head of the answer: a storage that is down is a 503 and no broken stream.
-      const first = await store.list(filter, pageSize, after);
+      const first = await store.list(filter, exportPageSize, after);
       ctx.set('Cache-Control', 'no-store');
       ctx.type = ndjson;
       const stream = streamOf(exportPages(first, filter, checkpoints === 'true'));
@@ -116,7 +124,7 @@ async function* validPages(source: AsyncIterable<Line[]>): AsyncGenerator<Record
       if (record) page.push(record);
     }
     if (errors.length >= maxErrors) break;
-    if (page.length >= pageSize) {
+    if (page.length >= importPageSize) {
       if (errors.length === 0) yield page;
       page = [];
     }

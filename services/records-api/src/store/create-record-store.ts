@@ -169,7 +169,7 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
             where(where.refTuple('date', 'id'), '>', where.tuple(after.date, after.id)),
           );
         } else if (after) query = query.where('id', '>', after.id);
-        return (await query.orderBy('id').execute()).map(toEntry);
+        return query.orderBy('id').execute();
       }),
 
     get: (id) =>

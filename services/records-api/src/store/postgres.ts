@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
-import { DatabaseError, Pool, types } from 'pg';
+import { DatabaseError, Pool, type PoolClient, types } from 'pg';
 import type { RecordDatabase } from './record-database.ts';
 import type { Tables } from './tables.ts';
 
@@ -55,7 +55,14 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
   // Without a listener such an error would end the process: also in a transaction, between two statements.
   pool.on('connect', (client) => client.on('error', options.onConnectionError));
   pool.on('error', () => undefined);
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const connect = async (): Promise<PoolClient> => {
+    // Without a password pg would leave a connection behind, half made, with each attempt.
+    if (pool.idleCount === 0) await options.password();
+    return pool.connect();
+  };
+  const db = new Kysely<Tables>({
+    dialect: new PostgresDialect({ pool: { connect, end: () => pool.end(), options: pool.options } }),
+  });
 
   return {
     engine: 'postgres',
