@@ -1,0 +1,95 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, test } from '@jest/globals';
+import { errorTable } from '../../../services/local-entra/src/sts-errors/error-table.ts';
+import { aadstsRemedies } from '../src/doctor/aadsts-remedies.ts';
+import { examine, Fault, type Step } from '../src/doctor/examination.ts';
+import { parseProvisionFile } from '../src/provision/provision-file.ts';
+import { runCommand } from './run-command.ts';
+
+const passing = (name: string, needs: string[] = []): Step => ({
+  name,
+  title: name,
+  needs,
+  examine: async () => ({ detail: 'good' }),
+});
+const failing = (name: string, needs: string[] = []): Step => ({
+  ...passing(name, needs),
+  examine: () => Promise.reject(new Fault('broken', 'mend it')),
+});
+
+describe('an examination', () => {
+  test('skips what needs a step that failed, and what needs that', async () => {
+    const steps = [
+      passing('a'),
+      failing('b', ['a']),
+      passing('c', ['b']),
+      passing('d', ['c']),
+      passing('e', ['a']),
+    ];
+    const told: string[] = [];
+    const findings = await examine(steps, ({ step }) => told.push(step));
+    expect(findings.map(({ verdict }) => verdict)).toEqual([
+      'passed',
+      'failed',
+      'skipped',
+      'skipped',
+      'passed',
+    ]);
+    expect(findings[1]).toMatchObject({ detail: 'broken', remedy: 'mend it' });
+    expect(findings[2]?.detail).toBe('needs: b');
+    expect(told).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+});
+
+/** Requests that no client of ours sends: their numbers say so themselves. */
+const notOurs = new Set([500501, 900147, 9000411]);
+
+test.each(
+  [...new Set(Object.values(errorTable).map(({ number }) => number))].filter(
+    (number) => !notOurs.has(number),
+  ),
+)('AADSTS%i: what to do is known', (number) => {
+  expect(aadstsRemedies[number]).toEqual(expect.stringMatching(/\.$|provision \w[\w-]*$|"$/));
+});
+
+test.each(['provision.yaml', 'provision.aks.yaml'])('%s can be read', async (name) => {
+  const content = await readFile(new URL(`../${name}`, import.meta.url), 'utf8');
+  expect(parseProvisionFile(content, name).applications.map(({ key }) => key)).toEqual(
+    expect.arrayContaining(['api1', 'api2']),
+  );
+});
+
+describe('the command', () => {
+  test.each(['', 'explain', 'token', 'call', 'doctor', 'logs', 'provision', 'provision plan', 'completion'])(
+    'countersign %s --help',
+    async (name) => {
+      const { code, stdout } = await runCommand([...name.split(' ').filter(Boolean), '--help']);
+      expect(stdout).toContain('Usage: countersign');
+      expect(stdout.includes('Examples:')).toBe(name !== '' && name !== 'provision');
+      expect(code).toBe(0);
+    },
+  );
+
+  test.each([
+    [['complete', '--', 'do'], 'doctor\n'],
+    [['complete', '--', 'provision', 'pl'], 'plan\n'],
+    [['complete', '--', 'logs', '--st'], '--status\n'],
+    [['complete', '--', 'token', 'api4'], 'api4\n'],
+    [['complete', '--', 'completion', 'f'], 'fish\n'],
+  ])('%s', async (args, candidates) => {
+    expect(await runCommand(args)).toEqual({ code: 0, stdout: candidates, stderr: '' });
+  });
+
+  test.each(['bash', 'zsh', 'fish'])('completion %s', async (shell) => {
+    expect((await runCommand(['completion', shell])).stdout).toContain('countersign complete --');
+  });
+
+  test.each([
+    [['dcotor'], 'Did you mean doctor?'],
+    [['call', 'GET'], "missing required argument 'url'"],
+  ])('%s: 64', async (args, sentence) => {
+    const { code, stderr } = await runCommand(args);
+    expect(stderr).toContain(sentence);
+    expect(code).toBe(64);
+  });
+});
