@@ -3,8 +3,8 @@ import { median, medianRatio, rounded, withProxies, type Bench, type Outcome } f
 import { largeBytes, paths } from './upstream.ts';
 import { load, type LoadReport } from './wrk.ts';
 
-const connections = 8;
-const seconds = 3;
+const connections = 4;
+const seconds = 4;
 const contenders = ['nginx', 'ours', 'ours-undici'] as const;
 const megabytes = largeBytes / 1_000_000;
 
@@ -17,7 +17,7 @@ const directions = {
   up: { path: paths.upload, uploadBytes: largeBytes },
 };
 
-/** Bodies of 10 MB in both directions, eight at a time. */
+/** Bodies of 10 MB in both directions, four at a time. */
 export const measureBodies = ({ rounds, place, surroundings }: Bench): Promise<Outcome> =>
   withProxies(surroundings, contenders, async (proxies) => {
     const { headers } = surroundings;

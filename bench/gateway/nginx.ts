@@ -12,7 +12,7 @@ export const writeNginxConfig = async (folder: string, name: string, http: strin
     daemon off;
     worker_processes 1;
     pid ${join(folder, `${name}.pid`)};
-    error_log stderr error;
+    error_log stderr emerg;
     events { worker_connections 8192; }
     http {
       ${temporaryPaths.map((path) => `${path}_temp_path ${join(folder, `${name}-${path}`)};`).join(' ')}

@@ -61,14 +61,14 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-/** Waits until a URL answers 200, ten seconds at most. */
+/** Waits until a URL answers 200, a minute at most. */
 export const answering = async (
   name: string,
   url: string,
   headers: Record<string, string>,
 ): Promise<void> => {
   let last = 'nothing';
-  for (let attempt = 0; attempt < 200; attempt += 1) {
+  for (let attempt = 0; attempt < 600; attempt += 1) {
     try {
       const response = await fetch(url, { headers });
       await response.arrayBuffer();
@@ -77,7 +77,7 @@ export const answering = async (
     } catch (error) {
       last = (error as Error).message;
     }
-    await setTimeout(50);
+    await setTimeout(100);
   }
   throw new Error(`${name} does not answer as it should: ${last}`);
 };

@@ -7,9 +7,10 @@ import { largeBytes, paths } from './upstream.ts';
 
 const readers = 1_000;
 const atOnce = 50;
+const pieceMs = 1_000;
 const seconds = 30;
 
-/** A client that takes one piece of the answer each time that it is told to. */
+/** A client that takes one piece of the answer a second. */
 const slowReader = async (url: URL, bytes: Buffer) => {
   const socket = await open(url);
   let read = 0;
@@ -21,9 +22,14 @@ const slowReader = async (url: URL, bytes: Buffer) => {
   });
   socket.write(bytes);
   await once(socket, 'data');
+  // Seen by isReading.
+  socket.on('error', () => undefined);
+  const reading = setInterval(() => socket.resume(), pieceMs);
   return {
-    readOn: () => void socket.resume(),
-    close: () => void socket.destroy(),
+    close: () => {
+      clearInterval(reading);
+      socket.destroy();
+    },
     read: () => read,
     isReading: () => status === 'HTTP/1.1 200' && socket.readyState === 'open' && read < largeBytes,
   };
@@ -43,7 +49,6 @@ export const measureSlowReaders = ({ surroundings }: Bench): Promise<Outcome> =>
     }
     const samples: number[] = [];
     for (let second = 0; second < seconds; second += 1) {
-      for (const { readOn } of all) readOn();
       await setTimeout(1_000);
       samples.push(residentMegabytes(pid));
     }

@@ -30,6 +30,8 @@ export const startUpstream = async (folder: string, core: number): Promise<Upstr
     server {
       listen 127.0.0.1:${port} backlog=4096;
       default_type application/json;
+      # Slow readers may keep it waiting.
+      send_timeout 1h;
       location = ${paths.small} { return 200 '${smallBody}'; }
       location = /healthz { return 200 '{}'; }
       location = ${paths.download} { root ${files}; }
