@@ -13,24 +13,24 @@ const once = (make: () => Manifest[]): (() => Manifest[]) => {
   return () => (made ??= make());
 };
 
-const gatewayClasses = ['approuting-istio', 'istio', 'azure-alb'];
 const optional = ['monitoring', 'prometheus', 'keda', 'cilium-fqdn'];
 
 const subsets = (names: readonly string[]): string[][] =>
   names.reduce<string[][]>((sets, name) => [...sets, ...sets.map((set) => [...set, name])], [[]]);
 
-/** Every overlay, and that of AKS with every combination of components. */
+const ofAks = (components: readonly string[]): Combination => ({
+  name: `aks with ${components.join(', ')}`,
+  isLocal: false,
+  objects: once(() => render('aks', { components, site: exampleSite })),
+});
+
+/**
+ * Every overlay, and that of AKS with every combination of components. Gateway API classes share no object with the
+ * other components: but for the default one, none and all of these stand for the rest.
+ */
 export const combinations: readonly Combination[] = [
   { name: 'local', isLocal: true, objects: once(() => render('local')) },
   { name: 'aks', isLocal: false, objects: once(() => render('aks', { site: exampleSite })) },
-  ...gatewayClasses.flatMap((gatewayClass) =>
-    subsets(optional).map((others) => {
-      const components = [gatewayClass, ...others];
-      return {
-        name: `aks with ${components.join(', ')}`,
-        isLocal: false,
-        objects: once(() => render('aks', { components, site: exampleSite })),
-      };
-    }),
-  ),
+  ...subsets(optional).map((others) => ofAks(['approuting-istio', ...others])),
+  ...['istio', 'azure-alb'].flatMap((other) => [ofAks([other]), ofAks([other, ...optional])]),
 ];
