@@ -1,8 +1,9 @@
 import type { ServiceState } from '@countersign/service-kit';
 import type { TokenVerifier } from '@countersign/shared-auth';
 import type { ParameterizedContext } from 'koa';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { ActiveTable } from '../proxy/active-table.ts';
+import { type Durations, LatencyHistogram } from './latency-histogram.ts';
 import type { RecentRequests } from './recent-requests.ts';
 
 export interface MetricsOptions {
@@ -18,29 +19,21 @@ export interface Metrics {
   countReload: (outcome: 'ok' | 'refused') => void;
 }
 
-type Observer = Pick<Histogram.Internal<string>, 'observe'>;
-
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
 /** Metrics for Prometheus, named as OpenTelemetry names them; what has a state of its own is read when it is asked for. */
 export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Metrics => {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const duration = new Histogram({
-    name: 'http_server_request_duration_seconds',
-    help: 'From the head of a request to the end of its answer.',
-    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
-    buckets,
-    registers,
-  });
-  const upstreamDuration = new Histogram({
-    name: 'gateway_upstream_duration_seconds',
-    help: 'From a request sent to an upstream to the head of its answer.',
-    labelNames: ['upstream'],
-    buckets,
-    registers,
-  });
+  const duration = new LatencyHistogram(
+    'http_server_request_duration_seconds',
+    'From the head of a request to the end of its answer.',
+    registry,
+  );
+  const upstreamDuration = new LatencyHistogram(
+    'gateway_upstream_duration_seconds',
+    'From a request sent to an upstream to the head of its answer.',
+    registry,
+  );
   const refusals = new Counter({
     name: 'gateway_refusals_total',
     help: 'Answers with a problem of the gateway, by its code.',
@@ -55,22 +48,25 @@ export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Met
   });
   observeStates({ table, verifiers, registers });
 
-  // Looking labels up costs more than counting; the combinations that occur are few.
-  const durations = new Map<string, Observer>();
-  const durationOf = (method: string, route: string, status: number): Observer => {
+  const durations = new Map<string, Durations>();
+  const durationsOf = (method: string, route: string, status: number): Durations => {
     const key = `${method} ${status} ${route}`;
-    let child = durations.get(key);
-    if (!child) {
-      child = duration.labels(method, route, String(status));
-      if (durations.size < 1_000) durations.set(key, child);
-    }
-    return child;
+    const known = durations.get(key);
+    if (known) return known;
+    const labels = {
+      http_request_method: method,
+      http_route: route,
+      http_response_status_code: String(status),
+    };
+    const made = duration.row(labels);
+    durations.set(key, made);
+    return made;
   };
-  const upstreamDurations = new Map<unknown, Observer>();
-  const upstreamDurationOf = (upstream: unknown): Observer => {
-    let child = upstreamDurations.get(upstream);
-    if (!child) upstreamDurations.set(upstream, (child = upstreamDuration.labels(String(upstream))));
-    return child;
+  const upstreamDurations = new Map<string, Durations>();
+  const upstreamDurationsOf = (upstream: string): Durations => {
+    let made = upstreamDurations.get(upstream);
+    if (!made) upstreamDurations.set(upstream, (made = upstreamDuration.row({ upstream })));
+    return made;
   };
 
   return {
@@ -82,9 +78,9 @@ export const createMetrics = ({ table, verifiers, recent }: MetricsOptions): Met
       const status = res.headersSent ? res.statusCode : 499;
       const { 'error.type': errorType, upstream, upstream_duration_ms: upstreamMs } = logFields;
       const code = typeof errorType === 'string' ? errorType : undefined;
-      durationOf(knownMethods.has(method) ? method : '_OTHER', route, status).observe(ms / 1_000);
+      durationsOf(knownMethods.has(method) ? method : '_OTHER', route, status).observe(ms / 1_000);
       if (code !== undefined) refusals.inc({ http_route: route, code });
-      if (typeof upstreamMs === 'number') upstreamDurationOf(upstream).observe(upstreamMs / 1_000);
+      if (typeof upstreamMs === 'number') upstreamDurationsOf(String(upstream)).observe(upstreamMs / 1_000);
       recent.add({ ms, status, route, code });
     },
   };

@@ -29,8 +29,9 @@ export const createRateLimit = (
     : undefined;
   let working = true;
 
-  const consume = async (caller: string): Promise<RateLimiterRes> => {
-    if (!shared) return memory.consume(caller);
+  const consume = (caller: string): Promise<RateLimiterRes> =>
+    shared ? consumeShared(shared, caller) : memory.consume(caller);
+  const consumeShared = async (shared: RateLimiterRedis, caller: string): Promise<RateLimiterRes> => {
     try {
       const left = await shared.consume(caller);
       if (!working) onStoreChange?.((working = true));
@@ -50,21 +51,19 @@ export const createRateLimit = (
     `"default";r=${Math.max(0, remainingPoints)};t=${Math.ceil(msBeforeNext / 1_000)}`,
   ];
 
-  return async (caller) => {
-    try {
-      return headers(await consume(caller));
-    } catch (error) {
-      if (!(error instanceof RateLimiterRes)) throw error;
-      const [, , name = '', value = ''] = headers(error);
-      throw new ProblemError('This caller has used up its requests for now.', {
-        status: 429,
-        code: 'rate_limited',
-        headers: {
-          'Retry-After': String(Math.max(1, Math.ceil(error.msBeforeNext / 1_000))),
-          'RateLimit-Policy': policy,
-          [name]: value,
-        },
-      });
-    }
+  const refuse = (error: unknown): never => {
+    if (!(error instanceof RateLimiterRes)) throw error;
+    const [, , name = '', value = ''] = headers(error);
+    throw new ProblemError('This caller has used up its requests for now.', {
+      status: 429,
+      code: 'rate_limited',
+      headers: {
+        'Retry-After': String(Math.max(1, Math.ceil(error.msBeforeNext / 1_000))),
+        'RateLimit-Policy': policy,
+        [name]: value,
+      },
+    });
   };
+
+  return (caller) => consume(caller).then(headers, refuse);
 };

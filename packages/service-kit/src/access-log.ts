@@ -1,6 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa';
-import { withoutTokens } from './logger.ts';
-import { logIds, type ServiceState } from './request-context.ts';
+import { describeError, isoTime, withoutTokens } from './logger.ts';
+import type { ServiceState } from './request-context.ts';
 
 /**
  * Logs one completion record per request, once its answer has left or its client has. It holds the ids of the
@@ -14,26 +14,46 @@ export const accessLog: Middleware<ServiceState> = function accessLog(ctx, next)
 
 /** Logs that a request is over, now. @param ms since it began */
 export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: number): void => {
-  const { req, res, state } = ctx;
+  const { res, state } = ctx;
   const { statusCode: status, headersSent } = res;
   const complete = isComplete(res);
-  const record: Record<string, unknown> = {
-    ...logIds(state.requestContext),
-    start: new Date(Date.now() - ms).toISOString(),
-    duration_ms: Math.round(ms * 1_000) / 1_000,
-    'http.request.method': req.method,
-    // @koa/router leaves the pattern that matched here.
-    'http.route': (ctx as { _matchedRoute?: unknown })._matchedRoute,
-    'url.path': loggedPath(req.url as string),
-    // A client that left before the head never saw the status that was on its way.
-    'http.response.status_code': headersSent ? status : undefined,
-  };
-  if (!complete) record['aborted'] = true;
-  Object.assign(record, state.logFields);
   // 501 is the client's method, not the server's fault.
   const level = headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
-  state.logPlainly(level, record, complete ? 'request completed' : 'request aborted');
+  state.logMembers(level, membersOf(ctx, ms, complete), complete ? 'request completed' : 'request aborted');
 };
+
+/**
+ * The record as JSON, for there are more of these than of all others together. Ids and methods are what was checked when
+ * they were read; the rest is encoded.
+ */
+const membersOf = (ctx: ParameterizedContext<ServiceState>, ms: number, complete: boolean): string => {
+  const { req, res, state } = ctx;
+  const { requestContext: ids, logFields } = state;
+  // @koa/router leaves the pattern that matched here.
+  const route = logFields['http.route'] ?? (ctx as { _matchedRoute?: unknown })._matchedRoute;
+  // A client that left before the head never saw the status that was on its way.
+  const status = logFields['http.response.status_code'] ?? (res.headersSent ? res.statusCode : undefined);
+  let members = `"request_id":"${ids.requestId}","trace_id":"${ids.traceId}","span_id":"${ids.spanId}"`;
+  if (ids.parentSpanId !== undefined) members += `,"parent_span_id":"${ids.parentSpanId}"`;
+  members += `,"trace_flags":"${ids.traceFlags}","start":"${isoTime(Date.now() - ms)}"`;
+  members += `,"duration_ms":${Math.round(ms * 1_000) / 1_000},"http.request.method":"${req.method}"`;
+  if (route !== undefined) members += `,"http.route":${JSON.stringify(route)}`;
+  members += `,"url.path":${JSON.stringify(loggedPath(req.url as string))}`;
+  if (status !== undefined) members += `,"http.response.status_code":${JSON.stringify(status)}`;
+  if (!complete) members += ',"aborted":true';
+  for (const name in logFields) {
+    const value = logFields[name];
+    if (value === undefined || ownMembers.has(name)) continue;
+    members += `,${JSON.stringify(name)}:${JSON.stringify(value instanceof Error ? describeError(value) : value)}`;
+  }
+  return members;
+};
+
+/** Members that are written before `logFields`: a name stands once in a record. */
+const ownMembers: ReadonlySet<string> = new Set([
+  ...['request_id', 'trace_id', 'span_id', 'parent_span_id', 'trace_flags', 'start', 'duration_ms'],
+  ...['http.request.method', 'http.route', 'url.path', 'http.response.status_code', 'aborted'],
+]);
 
 /** Responses of HTTP/2 do not know whether they are finished; their streams do. */
 const isComplete = (response: { writableFinished?: boolean; stream?: { rstCode: number } }): boolean =>

@@ -24,6 +24,8 @@ export interface ServeOptions {
   close?: () => Promise<void> | void;
 }
 
+const idleCheckMs = 20;
+
 /**
  * Listens, and stops in order on SIGTERM, SIGINT or when the parent process is gone: not ready, after a delay no new
  * connections, requests in flight to their end, `close`, exit 0. A second signal exits at once with 1.
@@ -33,7 +35,6 @@ export interface ServeOptions {
 export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   const { server, logger, readiness } = options;
   let stopping = false;
-  let closing = false;
   // The server itself forgets connections that never came to speak HTTP, such as one without a TLS handshake.
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -45,8 +46,6 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   const closeIdle = (): void => (server as Partial<Server>).closeIdleConnections?.();
   const beforeAnswer: RequestListener = (_request, response) => {
     if (stopping) response.setHeader('Connection', 'close');
-    // close() alone waits for connections that turn idle only after it was called.
-    response.once('close', () => closing && closeIdle());
   };
   server.prependListener('request', beforeAnswer);
   // Without a listener Node turns these into requests itself.
@@ -58,16 +57,18 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     readiness.accepting = false;
     logger.info({ reason }, 'stopping');
     if (options.drainDelayMs) await delay(options.drainDelayMs);
-    closing = true;
     const overdue = setTimeout(() => {
       logger.warn('requests in flight were cut off: the drain timeout has passed');
       for (const socket of sockets) socket.destroy();
     }, options.drainTimeoutMs);
+    // close() alone waits for connections that turn idle only after it was called.
+    const idle = setInterval(closeIdle, idleCheckMs);
     await new Promise((resolve) => {
       server.close(resolve);
       closeIdle();
     });
     clearTimeout(overdue);
+    clearInterval(idle);
     await options.close?.();
     logger.info('stopped');
     process.exit(0);

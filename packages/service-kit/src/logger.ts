@@ -37,6 +37,39 @@ export const createLogger = (options: LoggerOptions): Logger =>
 // Blocks above this would be cut by SonicBoom's own bound on one write.
 const bufferedOutput = { dest: 1, sync: false, minLength: 8_192, periodicFlush: 200 };
 
+interface LoggerParts {
+  [pino.symbols.streamSym]: DestinationStream;
+  /** What every record has: `,"name":value` for each. */
+  [pino.symbols.chindingsSym]: string;
+}
+
+/** Logs a record whose members are JSON text already: what pino would spend most of its time on is done. */
+export const writeMembers = (
+  logger: Logger,
+  level: 'info' | 'error',
+  members: string,
+  message: string,
+): void => {
+  if (!logger.isLevelEnabled(level)) return;
+  const { [pino.symbols.streamSym]: stream, [pino.symbols.chindingsSym]: bindings } =
+    logger as unknown as LoggerParts;
+  const time = isoTime(Date.now());
+  stream.write(`{"level":"${level}","time":"${time}"${bindings},${members},"msg":"${message}"}\n`);
+};
+
+let second = 0;
+let untilSecond = '';
+
+/** As `toISOString`, which works out the same date for each record of a second. */
+export const isoTime = (ms: number): string => {
+  const whole = Math.floor(ms / 1_000);
+  if (whole !== second) {
+    second = whole;
+    untilSecond = new Date(whole * 1_000).toISOString().slice(0, 20);
+  }
+  return `${untilSecond}${String(Math.floor(ms) - whole * 1_000).padStart(3, '0')}Z`;
+};
+
 /** What a log may say of a request: never its headers, its query or its body. */
 const describeRequest = ({ method, url }: { method?: unknown; url?: unknown }): Record<string, unknown> => ({
   method,

@@ -1,6 +1,6 @@
 import { randomFillSync, randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
-import type { Logger } from './logger.ts';
+import { type Logger, writeMembers } from './logger.ts';
 
 /** Who this request is: its id, and its place in a W3C trace. All ids are lower-case hex but the request id. */
 export interface RequestContext {
@@ -22,8 +22,8 @@ export interface ServiceState {
   log: Logger;
   /** Fields that the completion record of this request gets on top of its own. */
   logFields: Record<string, unknown>;
-  /** Logs a record that has the ids already. */
-  logPlainly: (level: 'info' | 'error', record: object, message: string) => void;
+  /** Logs a record with these members, JSON text, the ids among them. */
+  logMembers: (level: 'info' | 'error', members: string, message: string) => void;
 }
 
 const requestIdPattern = /^[\w.:-]{8,128}$/;
@@ -101,8 +101,8 @@ export class RequestState implements ServiceState {
     return this.#log;
   }
 
-  logPlainly(level: 'info' | 'error', record: object, message: string): void {
-    this.#logger[level](record, message);
+  logMembers(level: 'info' | 'error', members: string, message: string): void {
+    writeMembers(this.#logger, level, members, message);
   }
 }
 
