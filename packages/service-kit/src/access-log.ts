@@ -19,6 +19,7 @@ export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: numbe
   const complete = isComplete(res);
   // 501 is the client's method, not the server's fault.
   const level = headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
+  if (!state.logs(level)) return;
   state.logMembers(level, membersOf(ctx, ms, complete), complete ? 'request completed' : 'request aborted');
 };
 

@@ -43,14 +43,16 @@ interface LoggerParts {
   [pino.symbols.chindingsSym]: string;
 }
 
-/** Logs a record whose members are JSON text already: what pino would spend most of its time on is done. */
+/**
+ * Writes a record whose members are JSON text already: what pino would spend most of its time on is done. Whether the
+ * level is logged has been asked.
+ */
 export const writeMembers = (
   logger: Logger,
   level: 'info' | 'error',
   members: string,
   message: string,
 ): void => {
-  if (!logger.isLevelEnabled(level)) return;
   const { [pino.symbols.streamSym]: stream, [pino.symbols.chindingsSym]: bindings } =
     logger as unknown as LoggerParts;
   const time = isoTime(Date.now());

@@ -22,6 +22,8 @@ export interface ServiceState {
   log: Logger;
   /** Fields that the completion record of this request gets on top of its own. */
   logFields: Record<string, unknown>;
+  /** Whether records of this level are logged. */
+  logs: (level: 'info' | 'error') => boolean;
   /** Logs a record with these members, JSON text, the ids among them. */
   logMembers: (level: 'info' | 'error', members: string, message: string) => void;
 }
@@ -99,6 +101,10 @@ export class RequestState implements ServiceState {
   get log(): Logger {
     this.#log ??= this.#logger.child(logIds(this.requestContext));
     return this.#log;
+  }
+
+  logs(level: 'info' | 'error'): boolean {
+    return this.#logger.isLevelEnabled(level);
   }
 
   logMembers(level: 'info' | 'error', members: string, message: string): void {
