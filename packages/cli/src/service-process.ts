@@ -89,12 +89,13 @@ export const runStep = async ({ name, main, env, onLine, signal }: ServiceProces
     env,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    ...(signal && { signal }),
   });
-  // Its signal ends it; that is told by the exit code.
-  child.once('error', () => undefined);
   const lastWords = readLines(child, name, onLine);
+  const giveUp = (): boolean => child.kill('SIGTERM');
+  if (signal?.aborted) giveUp();
+  signal?.addEventListener('abort', giveUp, { once: true });
   const [code] = (await once(child, 'close')) as [number | null];
+  signal?.removeEventListener('abort', giveUp);
   if (signal?.aborted) throw new ServiceStartError(`${name} was stopped before it was up`);
   if (code === 0) return;
   throw new ServiceStartError(`${name} was not prepared (exit code ${code}). ${lastWords()}`.trimEnd());

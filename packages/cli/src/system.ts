@@ -106,6 +106,18 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
   };
 
   try {
+    // While local-entra starts: the one does not need the other.
+    const recordsFolder = join(dataFolder, 'records-api');
+    const prepared = runStep({
+      name: 'records-api',
+      main: join(repository, 'services/records-api/src/migrate.ts'),
+      env: { ...inherited, DATA_FOLDER: recordsFolder },
+      onLine: options.onLine,
+      signal: options.signal,
+    }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     const entraFolder = join(dataFolder, 'local-entra');
     const entra = await start('local-entra', 'services/local-entra', {
       DATA_FOLDER: entraFolder,
@@ -116,14 +128,8 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
     const secretsFolder = join(entraFolder, 'secrets');
     const identity = { AZURE_AUTHORITY_HOST: entraOrigin, AZURE_TENANT_ID: localTenantId, CA_FILE: caFile };
 
-    const recordsFolder = join(dataFolder, 'records-api');
-    await runStep({
-      name: 'records-api',
-      main: join(repository, 'services/records-api/src/migrate.ts'),
-      env: { ...inherited, DATA_FOLDER: recordsFolder },
-      onLine: options.onLine,
-      signal: options.signal,
-    });
+    const unprepared = await prepared;
+    if (unprepared) throw unprepared;
     const recordsApi = await start('records-api', 'services/records-api', {
       ...identity,
       PORT: String(ports.recordsApi),
@@ -136,6 +142,7 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
       ...identity,
       PORT: String(ports.callerApi),
       ACCESS_MODE: 'anonymous',
+      ANONYMOUS_WRITES: 'allow',
       AZURE_CLIENT_ID: localApplications.api2,
       AZURE_CLIENT_SECRET_FILE: join(secretsFolder, 'api2'),
       RECORDS_API_URL: recordsApiUrl,

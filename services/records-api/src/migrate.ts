@@ -3,7 +3,10 @@ import { migrateConfigSchema, parseRecordsConfig } from './config.ts';
 import { migrate } from './store/migrations.ts';
 import { openDatabase } from './store/open-database.ts';
 
-const service = packageIdentity(new URL('../package.json', import.meta.url));
+const service = {
+  ...packageIdentity(new URL('../package.json', import.meta.url)),
+  name: 'records-migrate',
+};
 
 /** Brings the database's schema up to date, and ends. */
 await runService(service, async () => {

@@ -16,10 +16,10 @@ export const ndjson = 'application/x-ndjson';
 const importPageSize = 1_000;
 
 /** Records that are read at once: a page blocks the process on SQLite, and what is read waits in memory to be sent. */
-const exportPageSize = 250;
+const exportPageSize = 500;
 
 /** Pages of an export from one checkpoint to the next. */
-const pagesPerCheckpoint = 4;
+const pagesPerCheckpoint = 2;
 
 /** An import may hold a connection to the database for as long as its client likes. */
 const maxImports = 2;
