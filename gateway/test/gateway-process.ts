@@ -26,27 +26,30 @@ export const runGateway = (table: object | string, env: Record<string, string> =
   writeFileSync(file, typeof table === 'string' ? table : JSON.stringify(table));
   const child = spawn(process.execPath, ['--conditions=source', main], {
     env: { PATH: process.env['PATH'], PORT: '0', ROUTES_FILE: file, ...env },
-  });
+    stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
+  }) as ChildProcessWithoutNullStreams;
+  const port = once(child, 'message').then(([message]) => (message as { listening: number }).listening);
   const records: Record<string, unknown>[] = [];
   const lines = createInterface({ input: child.stdout });
   lines.on('line', (line) => records.push(JSON.parse(line) as Record<string, unknown>));
   child.stderr.pipe(process.stderr);
   const exitCode = once(child, 'close').then(([code]) => code as number | null);
+  const died = exitCode.then((code) => {
+    throw new Error(`the gateway ended with ${code}`);
+  });
+  died.catch(() => undefined);
   const logged = async (message: string, count = 1): Promise<Record<string, unknown>> => {
     for (;;) {
       const record = records.filter(({ msg }) => msg === message)[count - 1];
       if (record) return record;
-      const ended = exitCode.then((code) => {
-        throw new Error(`the gateway ended with ${code} without saying "${message}"`);
-      });
-      await Promise.race([once(lines, 'line'), ended]);
+      await Promise.race([once(lines, 'line'), died]);
     }
   };
   return {
     child,
     records,
     logged,
-    url: async () => `http://127.0.0.1:${String((await logged('listening'))['server.port'])}`,
+    url: async () => `http://127.0.0.1:${await Promise.race([port, died])}`,
     exitCode,
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');

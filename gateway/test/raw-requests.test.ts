@@ -55,6 +55,14 @@ const send = (bytes: string, answers: number): Promise<string> =>
     if (answers === 0) socket.end();
   });
 
+/** Somebody else's request is answered, and the upstream sees it and nothing else. */
+const expectRight = async (): Promise<void> => {
+  const { answer, requests } = await ask(`GET /a/right HTTP/1.1\r\nHost: x\r\n${end}`);
+  expect(statuses(answer)).toEqual(['200']);
+  expect(answer.endsWith('\r\n\r\nok')).toBe(true);
+  expect(requests.map((request) => request.split(' ')[1])).toEqual(['/a/right']);
+};
+
 const end = 'Connection: close\r\n\r\n';
 /** What an attacker would like the upstream to take for a request of its own. */
 const smuggled = 'GET /a/smuggled HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -72,6 +80,22 @@ describe('framing that two servers read in different ways is refused, and the up
     ['CL.TE', post('Content-Length: 6\r\nTransfer-Encoding: chunked\r\n', `0\r\n\r\n${smuggled}`)],
     ['TE.CL', post('Transfer-Encoding: chunked\r\nContent-Length: 4\r\n', `5c\r\n${smuggled}\r\n0\r\n\r\n`)],
     ['TE.TE', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n', `0\r\n\r\n${smuggled}`)],
+    ['chunked in quotes', post('Transfer-Encoding: "chunked"\r\n', `0\r\n\r\n${smuggled}`)],
+    ['chunked with a parameter', post('Transfer-Encoding: chunked;q=1\r\n', `0\r\n\r\n${smuggled}`)],
+    ['chunked and a comma', post('Transfer-Encoding: ,chunked,\r\n', `0\r\n\r\n${smuggled}`)],
+    ['chunked behind a form feed', post('Transfer-Encoding: \x0cchunked\r\n', `0\r\n\r\n${smuggled}`)],
+    ['chunked behind a high byte', post('Transfer-Encoding: \xa0chunked\r\n', `0\r\n\r\n${smuggled}`)],
+    ['chunked before NUL', post('Transfer-Encoding: chunked\0\r\n', `0\r\n\r\n${smuggled}`)],
+    ['a tab in the name', post('Transfer\tEncoding: chunked\r\nContent-Length: 5\r\n', '0\r\n\r\n')],
+    ['a header before the first line', ` Host: x\r\n${smuggled}`],
+    ['a folded first header', `GET /a HTTP/1.1\r\n Host: x\r\n${end}`],
+    ['a folded header with a tab', `GET /a HTTP/1.1\r\nHost: x\r\nX: a\r\n\tb\r\n${end}`],
+    [
+      'chunked in HTTP/1.0',
+      `POST /a HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n${smuggled}`,
+    ],
+    ['the same length twice', post('Content-Length: 1\r\nContent-Length: 1\r\n', 'a')],
+    ['a length with a blank in it', post('Content-Length: 1 1\r\n', 'a')],
     ['two lengths', post('Content-Length: 1\r\nContent-Length: 2\r\n', 'ab')],
     ['a list of lengths', post('Content-Length: 1, 1\r\n', 'a')],
     ['a signed length', post('Content-Length: +1\r\n', 'a')],
@@ -116,13 +140,73 @@ describe('framing that two servers read in different ways is refused, and the up
     expect(statuses(answer)).toEqual([expect.stringMatching(/^(?:4\d\d|501|505)$/)]);
     expect(requests.join('\n')).not.toContain('smuggled');
     expect(requests).toEqual([]);
+    await expectRight();
   });
 });
+
+describe('what is refused for what it asks, and not for how, leaves the connection to the next request', () => {
+  test.each([
+    'GET /a/../b HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /a/%2e%2e/b HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /a/..%2fb HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /a;b HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /a//b HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /a%00 HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /A%5cb HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /a HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n',
+    'GET /a HTTP/1.1\r\nHost: x, y\r\n\r\n',
+    'GET /a HTTP/1.1\r\nHost: x\r\nConnection: cookie\r\n\r\n',
+    'GET /a HTTP/1.1\r\nHost: x\r\nConnection: traceparent, keep-alive\r\n\r\n',
+    'GET http://evil/a HTTP/1.1\r\nHost: x\r\n\r\n',
+    'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n',
+    'TRACE /a HTTP/1.1\r\nHost: x\r\n\r\n',
+    'GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n',
+  ])('%j', async (bytes) => {
+    const { answer, requests } = await ask(`${bytes}GET /a/next HTTP/1.1\r\nHost: x\r\n${end}`, 2);
+    expect(statuses(answer)).toEqual([expect.stringMatching(/^(?:400|404|501)$/), '200']);
+    expect(requests.map((request) => request.split(' ')[1])).toEqual(['/a/next']);
+  });
+});
+
+describe('octets beyond ASCII', () => {
+  test('of a value go on as they are', async () => {
+    const { answer, requests } = await ask(`GET /a HTTP/1.1\r\nHost: x\r\nX: \xe9\xff\x80\r\n${end}`);
+    expect(statuses(answer)).toEqual(['200']);
+    expect(requests[0]).toMatch(/\r\nX: \xe9\xff\x80\r\n/i);
+  });
+
+  test.each([1, 8, 11, 12, 31, 127])('a control character %d in a value is refused', async (code) => {
+    const { answer, requests } = await ask(
+      `GET /a HTTP/1.1\r\nHost: x\r\nX: a${String.fromCodePoint(code)}b\r\n${end}`,
+    );
+    expect(statuses(answer)).toEqual(['400']);
+    expect(requests).toEqual([]);
+  });
+});
+
+test.each(['identity\r\nTransfer-Encoding: chunked', 'x\r\nTRANSFER-ENCODING: chunked', 'gzip, chunked'])(
+  'a coding before chunked, %j: 501 and the end of the connection; the body goes nowhere',
+  async (coding) => {
+    const { answer, requests } = await ask(
+      `POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n`,
+    );
+    expect(statuses(answer)).toEqual(['501']);
+    expect(answer).toMatch(/^connection: close\r$/im);
+    expect(requests).toEqual([]);
+    await expectRight();
+  },
+);
 
 describe('a body that turns out to be none is broken off: the upstream never sees its end', () => {
   test.each<[string, string]>([
     ['a chunk size that is none', '2\r\nab\r\nzz\r\nab\r\n0\r\n\r\n'],
     ['a chunk size that overflows', `2\r\nab\r\n${'f'.repeat(20)}\r\nab\r\n0\r\n\r\n`],
+    ['a chunk size with a sign', '2\r\nab\r\n+1\r\na\r\n0\r\n\r\n'],
+    ['a chunk size with a prefix', '2\r\nab\r\n0x1\r\na\r\n0\r\n\r\n'],
+    ['a chunk size behind a blank', '2\r\nab\r\n 1\r\na\r\n0\r\n\r\n'],
+    ['a chunk size that ends in a bare LF', '2\r\nab\r\n1\na\r\n0\r\n\r\n'],
+    ['a chunk extension with a bare LF', `2\r\nab\r\n1;a=\nb\r\na\r\n0\r\n\r\n`],
+    ['a trailer that is none', '2\r\nab\r\n0\r\nX Y: z\r\n\r\n'],
     ['a chunk without its line end', '2\r\nabX\r\n0\r\n\r\n'],
     ['a second request in the place of a chunk', `2\r\nab\r\n${smuggled}`],
   ])('%s', async (_, body) => {
@@ -132,6 +216,7 @@ describe('a body that turns out to be none is broken off: the upstream never see
     expect(statuses(answer).filter((status) => status === '200').length).toBeLessThanOrEqual(1);
     expect(requests.join('')).not.toContain('smuggled');
     expect(requests.join('')).not.toContain('\r\n0\r\n\r\n');
+    await expectRight();
   });
 });
 
@@ -139,6 +224,13 @@ describe('too much of anything', () => {
   test.each<[string, string]>([
     ['a header of 20 kB', `GET /a HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(20_000)}\r\n${end}`],
     ['2,100 headers', `GET /a HTTP/1.1\r\nHost: x\r\n${'X: a\r\n'.repeat(2_100)}${end}`],
+    ['a name of 20 kB', `GET /a HTTP/1.1\r\nHost: x\r\n${'X'.repeat(20_000)}: a\r\n${end}`],
+    ['a host of 20 kB', `GET /a HTTP/1.1\r\nHost: ${'x'.repeat(20_000)}\r\n${end}`],
+    ['a query of 20 kB', `GET /a?${'a'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n${end}`],
+    [
+      'a Connection header of 20 kB',
+      `GET /a HTTP/1.1\r\nHost: x\r\nConnection: ${'x,'.repeat(10_000)}\r\n${end}`,
+    ],
     ['a path of 20 kB', `GET /a/${'a'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n${end}`],
   ])('%s: 431 with a problem document', async (_, bytes) => {
     const { answer, requests } = await ask(bytes);
