@@ -11,38 +11,54 @@ import {
   type ServiceState,
 } from '@countersign/service-kit';
 import type Koa from 'koa';
-import { sendProblemPage } from './page.ts';
-import type { FetchRecords } from './records-client.ts';
+import type { Middleware } from 'koa';
+import type { Access } from './access.ts';
+import { explainFailures, type FailureState } from './failures.ts';
+import { noteJourney } from './journey.ts';
+import { journeyView } from './pages/journey-panel.ts';
+import { sendPage } from './pages/layout.ts';
+import { problemPage } from './pages/problem-page.ts';
+import type { RecordsClient } from './records-client.ts';
 import { recordsRouter } from './records-router.ts';
+import { sameOriginWrites } from './same-origin.ts';
 
 export interface AppDependencies {
   logger: Logger;
   readiness: Readiness;
-  fetchRecords: FetchRecords;
+  records: RecordsClient;
+  access: Access;
   /** Rejects when the client credential cannot be read. */
   checkCredential: () => Promise<void>;
 }
 
 const renderProblem: ProblemRenderer = (ctx, problem) => {
   ctx.vary('Accept');
-  const render = ctx.accepts('json', 'html') === 'html' ? sendProblemPage : renderProblemJson;
-  render(ctx, problem);
+  if (ctx.accepts('json', 'html') !== 'html') {
+    renderProblemJson(ctx, problem);
+    return;
+  }
+  const { advice, journey } = ctx.state as FailureState;
+  sendPage(ctx, problemPage({ problem, advice, journey: journeyView(journey, problem.requestId) }));
 };
 
 /** The stack of caller-api, in request order. */
 export const createApp = ({
   logger,
   readiness,
-  fetchRecords,
+  records,
+  access,
   checkCredential,
 }: AppDependencies): Koa<ServiceState> => {
-  const records = recordsRouter(fetchRecords);
+  const router = recordsRouter(records, access);
   const app = createKoa(logger);
-  app.use(health(readiness, { credential: checkCredential }, logger));
+  app.use(health(readiness, { credential: checkCredential, access: access.ready }, logger));
   app.use(requestContext(logger));
   app.use(accessLog);
+  app.use(noteJourney as Middleware<ServiceState>);
   app.use(problemDetails(renderProblem));
-  app.use(records.routes());
-  app.use(records.allowedMethods());
+  app.use(explainFailures as Middleware<ServiceState>);
+  app.use(sameOriginWrites);
+  app.use(router.routes());
+  app.use(router.allowedMethods());
   return app;
 };

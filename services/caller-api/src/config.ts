@@ -1,27 +1,49 @@
 import {
-  commonSettings,
   certificatesFileSetting,
+  commonSettings,
+  ConfigError,
   guidSetting,
   httpsOriginSetting,
   httpUrlSetting,
+  parseConfig,
   portSetting,
   readableFileSetting,
 } from '@countersign/service-kit';
 import { z } from 'zod';
+
+const roleSetting = z.string().regex(/^[\w.:-]{1,120}$/, 'must be the value of an app role');
 
 /** The environment variables of caller-api. */
 export const configSchema = z.object({
   ...commonSettings,
   PORT: portSetting.default(8082),
   /** Who may use this API. There is no default: that anybody may has to be said. */
-  ACCESS_MODE: z.literal('anonymous', 'must be "anonymous"'),
+  ACCESS_MODE: z.enum(['anonymous', 'app-role', 'ingress'], {
+    error: 'has to say who may call this API: anonymous, app-role or ingress',
+  }),
+  /** With `anonymous`: whoever reaches this service may write as well. */
+  ANONYMOUS_WRITES: z.literal('allow', 'can only be "allow"').optional(),
+  /** With `app-role`: the app role of this API that its callers hold to read. */
+  ACCESS_APP_ROLE: roleSetting.optional(),
+  /** … and to write. Without it, nobody writes. */
+  ACCESS_WRITE_APP_ROLE: roleSetting.optional(),
+  /** With `ingress`: client ids, separated by commas. */
+  INGRESS_CLIENT_IDS: z
+    .string()
+    .transform((text) => text.split(',').map((id) => id.trim()))
+    .pipe(z.array(guidSetting))
+    .optional(),
   /** Scheme and host of Entra ID, or of local-entra. */
   AZURE_AUTHORITY_HOST: httpsOriginSetting,
   AZURE_TENANT_ID: guidSetting,
   /** This API's own client id. */
   AZURE_CLIENT_ID: guidSetting,
-  /** A file with the client secret; read again when it changes. */
-  AZURE_CLIENT_SECRET_FILE: readableFileSetting,
+  /** A file with the client secret; read again when it changes. One of these three. */
+  AZURE_CLIENT_SECRET_FILE: readableFileSetting.optional(),
+  /** PEM with private key and certificate; read again when it changes. */
+  AZURE_CLIENT_CERTIFICATE_PATH: readableFileSetting.optional(),
+  /** The token of AKS workload identity; read again when it changes. */
+  AZURE_FEDERATED_TOKEN_FILE: readableFileSetting.optional(),
   /** Where records-api is, directly or through the gateway. */
   RECORDS_API_URL: httpUrlSetting,
   /** What to ask Entra for, such as `api://<client id of records-api>/.default`. */
@@ -35,3 +57,54 @@ export const configSchema = z.object({
   /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
   CA_FILE: certificatesFileSetting.optional(),
 });
+
+export type CallerConfig = z.output<typeof configSchema>;
+
+type Name = keyof CallerConfig;
+
+/** What goes with each access mode, and with no other. */
+const settingsOfMode: Readonly<Record<CallerConfig['ACCESS_MODE'], readonly Name[]>> = {
+  anonymous: ['ANONYMOUS_WRITES'],
+  'app-role': ['ACCESS_APP_ROLE', 'ACCESS_WRITE_APP_ROLE'],
+  ingress: ['INGRESS_CLIENT_IDS'],
+};
+
+const needed: ReadonlySet<Name> = new Set<Name>(['ACCESS_APP_ROLE', 'INGRESS_CLIENT_IDS']);
+
+const credentials = [
+  'AZURE_CLIENT_SECRET_FILE',
+  'AZURE_CLIENT_CERTIFICATE_PATH',
+  'AZURE_FEDERATED_TOKEN_FILE',
+] as const satisfies readonly Name[];
+
+/**
+ * `parseConfig`, and what the settings have to be together.
+ *
+ * @throws {ConfigError}
+ */
+export const parseCallerConfig = (env: Readonly<Record<string, string | undefined>>): CallerConfig => {
+  const config = parseConfig(configSchema, env);
+  const problems: string[] = [];
+  for (const [mode, names] of Object.entries(settingsOfMode)) {
+    const isChosen = config.ACCESS_MODE === mode;
+    for (const name of names) {
+      if (!isChosen && config[name] !== undefined) problems.push(`${name} is for ACCESS_MODE ${mode} alone`);
+      if (isChosen && config[name] === undefined && needed.has(name)) {
+        problems.push(`${name} is needed with ACCESS_MODE ${mode}`);
+      }
+    }
+  }
+  if (credentials.filter((name) => config[name] !== undefined).length !== 1) {
+    problems.push(`one of ${credentials.join(', ')} has to be set`);
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+};
+
+/** The file that proves who this application is. */
+export const credentialFile = (config: CallerConfig): string => {
+  const name = credentials.find(
+    (candidate) => config[candidate] !== undefined,
+  ) as (typeof credentials)[number];
+  return config[name] as string;
+};

@@ -1,24 +1,71 @@
 import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { createLogger, packageIdentity, parseConfig, runService, serve } from '@countersign/service-kit';
-import { createDownstreamApi, createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
+import { createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
+import {
+  type ClientCredential,
+  createDownstreamApi,
+  createEntraNetwork,
+  createTokenSource,
+  createTokenVerifier,
+  type EntraNetwork,
+  type TokenSource,
+} from '@countersign/shared-auth';
+import { type AccessMode, createAccess } from './access.ts';
 import { createApp } from './app.ts';
-import { configSchema } from './config.ts';
+import { type CallerConfig, credentialFile, parseCallerConfig } from './config.ts';
 import { createRecordsClient } from './records-client.ts';
 
 const service = packageIdentity(new URL('../package.json', import.meta.url));
 
-await runService(service, async () => {
-  const config = parseConfig(configSchema, process.env);
-  const logger = createLogger({ ...service, level: config.LOG_LEVEL });
-  logger.warn('ACCESS_MODE is anonymous: whoever reaches this service reads the records');
-  const tokens = createTokenSource({
+const credentialOf = (config: CallerConfig): ClientCredential => {
+  const file = credentialFile(config);
+  if (config.AZURE_CLIENT_SECRET_FILE !== undefined) return { clientSecretFile: file };
+  return config.AZURE_CLIENT_CERTIFICATE_PATH === undefined
+    ? { federatedTokenFile: file }
+    : { certificateFile: file };
+};
+
+const networkOf = ({ CA_FILE: ca }: CallerConfig): EntraNetwork =>
+  createEntraNetwork(ca === undefined ? {} : { ca });
+
+const tokensOf = (config: CallerConfig): TokenSource =>
+  createTokenSource({
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.AZURE_CLIENT_ID,
-    credential: { clientSecretFile: config.AZURE_CLIENT_SECRET_FILE },
-    network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
+    credential: credentialOf(config),
+    network: networkOf(config),
   });
+
+const accessModeOf = (config: CallerConfig): AccessMode => {
+  if (config.ACCESS_MODE === 'anonymous') {
+    return { mode: 'anonymous', writes: config.ANONYMOUS_WRITES === 'allow' };
+  }
+  const verifier = createTokenVerifier({
+    authorityHost: config.AZURE_AUTHORITY_HOST,
+    tenantId: config.AZURE_TENANT_ID,
+    clientId: config.AZURE_CLIENT_ID,
+    network: networkOf(config),
+  });
+  return config.ACCESS_MODE === 'ingress'
+    ? { mode: 'ingress', verifier, applicationIds: config.INGRESS_CLIENT_IDS ?? [] }
+    : {
+        mode: 'app-role',
+        verifier,
+        readRole: config.ACCESS_APP_ROLE as string,
+        writeRole: config.ACCESS_WRITE_APP_ROLE,
+      };
+};
+
+const runCallerApi = async (): Promise<void> => {
+  const config = parseCallerConfig(process.env);
+  const logger = createLogger({ ...service, level: config.LOG_LEVEL });
+  const mode = accessModeOf(config);
+  if (mode.mode === 'anonymous') {
+    const may = mode.writes ? 'reads and writes' : 'reads';
+    logger.warn(`ACCESS_MODE is anonymous: whoever reaches this service ${may} the records`);
+  }
+  const tokens = tokensOf(config);
   const recordsApi = createDownstreamApi({
     name: 'records-api',
     baseUrl: config.RECORDS_API_URL,
@@ -28,11 +75,12 @@ await runService(service, async () => {
     timeoutMs: config.RECORDS_API_TIMEOUT_MS,
     ...(config.CA_FILE && { ca: config.CA_FILE }),
   });
-  const fetchRecords = createRecordsClient(recordsApi);
-  const checkCredential = () => access(config.AZURE_CLIENT_SECRET_FILE, constants.R_OK);
+  const records = createRecordsClient(recordsApi, tokens, config.RECORDS_API_SCOPE);
+  const checkCredential = (): Promise<void> => access(credentialFile(config), constants.R_OK);
   const readiness = { accepting: true };
+  const app = createApp({ logger, readiness, records, access: createAccess(mode), checkCredential });
   await serve({
-    server: createServer(createApp({ logger, readiness, fetchRecords, checkCredential }).callback()),
+    server: createServer(app.callback()),
     host: config.HOST,
     port: config.PORT,
     drainDelayMs: config.DRAIN_DELAY_MS,
@@ -41,4 +89,6 @@ await runService(service, async () => {
     readiness,
     close: () => recordsApi.close(),
   });
-});
+};
+
+await runService(service, runCallerApi);

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { readRequestContext } from '@countersign/service-kit';
 import { createDownstreamApi, type TokenSource } from '@countersign/shared-auth';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { Journey } from '../src/journey.ts';
 import { createRecordsClient } from '../src/records-client.ts';
 
 let server: Server | undefined;
@@ -12,7 +13,7 @@ afterEach(() => {
   server?.close();
 });
 
-const context = readRequestContext({ 'x-request-id': 'request-0001' });
+const requestContext = readRequestContext({ 'x-request-id': 'request-0001' });
 const record = {
   id: 1,
   name: 'Record 1',
@@ -30,16 +31,12 @@ const startApi = async (listener: RequestListener, path = '') => {
   await once(server, 'listening');
   const baseUrl = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
   // Without retries, so that each answer is the first one.
-  return createRecordsClient(
-    createDownstreamApi({
-      name: 'records-api',
-      baseUrl,
-      scope: 'api://x/.default',
-      tokens,
-      timeoutMs: 200,
-      maxRetries: 0,
-    }),
-  );
+  const scope = 'api://x/.default';
+  const options = { name: 'records-api', baseUrl, scope, tokens, timeoutMs: 200, maxRetries: 0 };
+  const client = createRecordsClient(createDownstreamApi(options), tokens, scope);
+  const journey = new Journey();
+  const call = { requestContext, journey };
+  return { client, call, journey };
 };
 
 const answer =
@@ -51,17 +48,24 @@ const answer =
 describe('createRecordsClient', () => {
   test('calls below the base URL, with token, request id and trace', async () => {
     let seen: { url?: string; headers?: object } = {};
-    const fetchRecords = await startApi(({ url = '', headers }, response) => {
+    const { client, call, journey } = await startApi(({ url = '', headers }, response) => {
       seen = { url, headers };
       response.end(JSON.stringify([record]));
     }, '/behind/a/gateway');
-    expect(await fetchRecords(context)).toMatchObject({ records: [record], tokenFromCache: true });
+    expect(await client.list(call, {})).toEqual({ records: [record], nextCursor: undefined });
+    expect(journey.logFields()).toMatchObject({
+      token_from_cache: true,
+      steps: [
+        { name: 'token', outcome: 'hit' },
+        { name: 'call', outcome: 'GET 200' },
+      ],
+    });
     expect(seen).toMatchObject({
       url: '/behind/a/gateway/api/records',
       headers: {
         authorization: 'Bearer the-token',
         'x-request-id': 'request-0001',
-        traceparent: `00-${context.traceId}-${context.spanId}-01`,
+        traceparent: `00-${requestContext.traceId}-${requestContext.spanId}-01`,
       },
     });
   });
@@ -90,21 +94,54 @@ describe('createRecordsClient', () => {
       { status: 502, code: 'downstream_unreachable' },
     ],
   ] as [string, RequestListener, object][])('%s', async (_, listener, expected) => {
-    const fetchRecords = await startApi(listener);
-    await expect(fetchRecords(context)).rejects.toMatchObject(expected);
+    const { client, call } = await startApi(listener);
+    await expect(client.list(call, {})).rejects.toMatchObject(expected);
   });
 
-  test('a refusal says what the other side said', async () => {
-    const fetchRecords = await startApi(answer(403, problem));
-    await expect(fetchRecords(context)).rejects.toMatchObject({
+  test('a refusal says what the other side said, and the log has all of it', async () => {
+    const { client, call } = await startApi(answer(403, { ...problem, detail: 'Not you.', more: 'x' }));
+    await expect(client.list(call, {})).rejects.toMatchObject({
+      logFields: { downstream_body: JSON.stringify({ ...problem, detail: 'Not you.', more: 'x' }) },
       members: {
         downstream: {
           service: 'records-api',
           status: 403,
           code: 'insufficient_role',
           requestId: 'request-0001',
+          detail: 'Not you.',
         },
       },
     });
+  });
+
+  test.each([400, 404, 409, 412, 418, 422, 428])('%i passes with its meaning', async (status) => {
+    const errors = [{ pointer: '/name', detail: 'must be 1 to 200 characters' }];
+    const { client, call } = await startApi(answer(status, { code: 'its_own', detail: 'Why.', errors }));
+    await expect(client.create(call, {}, 'key')).rejects.toMatchObject({
+      status,
+      code: 'its_own',
+      message: 'Why.',
+      members: { errors, downstream: { service: 'records-api', status } },
+    });
+  });
+
+  test('what looks like a token in a body is in no log', async () => {
+    const { client, call } = await startApi(answer(500, 'got eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln'));
+    await expect(client.list(call, {})).rejects.toMatchObject({
+      logFields: { downstream_body: 'got [token]' },
+    });
+  });
+
+  test('pages are linked by their cursor; a record comes with its version', async () => {
+    const { client, call } = await startApi(({ url }, response) => {
+      const isList = url === '/api/records?limit=1';
+      response.setHeader(
+        isList ? 'link' : 'etag',
+        isList ? '</api/records?limit=1&cursor=a%2Bb>; rel="next"' : '"7"',
+      );
+      response.end(JSON.stringify(isList ? [record] : record));
+    });
+    expect(await client.list(call, { limit: '1' })).toEqual({ records: [record], nextCursor: 'a+b' });
+    expect(await client.get(call, '1')).toEqual({ record, etag: '"7"' });
   });
 });

@@ -158,7 +158,7 @@ export const createDownstreamApi = ({
     const kind = failureOf(status);
     const retryAfterSeconds =
       kind === 'downstream_unavailable' ? (parseRetryAfter(headers['retry-after'], clock()) ?? 5) : undefined;
-    throw new DownstreamError(kind, parseProblem(name, status, body), { retryAfterSeconds });
+    throw new DownstreamError(kind, parseProblem(name, status, body), { retryAfterSeconds, body });
   };
 
   const call = async (request: PreparedRequest, note: CallNote): Promise<DownstreamResponse> => {

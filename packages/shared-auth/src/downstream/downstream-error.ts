@@ -30,8 +30,12 @@ const answers: Readonly<Record<DownstreamFailure, { status: number; sentence: st
 
 export interface DownstreamErrorOptions extends ErrorOptions {
   retryAfterSeconds?: number | undefined;
+  /** Of the answer. */
+  body?: string;
   logFields?: Readonly<Record<string, unknown>>;
 }
+
+const maxKeptBody = 16_384;
 
 /** A call to a downstream API that brought no success: 502, 503 or 504 for one's own caller. */
 export class DownstreamError extends AuthError {
@@ -39,11 +43,13 @@ export class DownstreamError extends AuthError {
   readonly status: number;
   readonly code: DownstreamFailure;
   readonly downstream: DownstreamProblem;
+  /** Private, so that no logger writes it by accident. */
+  readonly #body: string | undefined;
 
   constructor(
     code: DownstreamFailure,
     downstream: DownstreamProblem,
-    { retryAfterSeconds, logFields, ...options }: DownstreamErrorOptions = {},
+    { retryAfterSeconds, body, logFields, ...options }: DownstreamErrorOptions = {},
   ) {
     const { status, sentence } = answers[code];
     super(`${downstream.service} ${sentence}.`, {
@@ -55,6 +61,12 @@ export class DownstreamError extends AuthError {
     this.status = status;
     this.code = code;
     this.downstream = downstream;
+    this.#body = body?.slice(0, maxKeptBody);
+  }
+
+  /** What the other side answered, up to its first 16,384 characters; undefined without an answer. */
+  get body(): string | undefined {
+    return this.#body;
   }
 }
 
