@@ -8,7 +8,7 @@ import { largeBytes, paths } from './upstream.ts';
 const readers = 1_000;
 const atOnce = 50;
 const pieceMs = 1_000;
-const seconds = 30;
+const seconds = 60;
 
 /** A client that takes one piece of the answer a second. */
 const slowReader = async (url: URL, bytes: Buffer) => {
