@@ -13,6 +13,7 @@ import {
 import { type AccessMode, createAccess } from './access.ts';
 import { createApp } from './app.ts';
 import { type CallerConfig, credentialFile, parseCallerConfig } from './config.ts';
+import { runJob } from './export/job.ts';
 import { createRecordsClient } from './records-client.ts';
 
 const service = packageIdentity(new URL('../package.json', import.meta.url));
@@ -91,4 +92,6 @@ const runCallerApi = async (): Promise<void> => {
   });
 };
 
-await runService(service, runCallerApi);
+const args = process.argv.slice(2);
+if (args.length === 0) await runService(service, runCallerApi);
+else process.exit(await runJob({ service, args, process, tokensOf }));
