@@ -31,11 +31,15 @@ export const createLogger = (options: LoggerOptions): Logger =>
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError, req: describeRequest, res: describeResponse },
     },
-    options.destination ?? pino.destination(options.buffered ? bufferedOutput : { dest: 1, sync: true }),
+    options.destination ?? (options.buffered ? bufferedOutput() : pino.destination({ dest: 1, sync: true })),
   );
 
-// Blocks above this would be cut by SonicBoom's own bound on one write.
-const bufferedOutput = { dest: 1, sync: false, minLength: 8_192, periodicFlush: 200 };
+/** A block is written by the thread that fills it: to hand it to another one costs more than the write. */
+const bufferedOutput = (): DestinationStream => {
+  const output = pino.destination({ dest: 1, sync: true, minLength: 8_192, periodicFlush: 200 });
+  process.once('exit', () => output.flushSync());
+  return output;
+};
 
 interface LoggerParts {
   [pino.symbols.streamSym]: DestinationStream;
