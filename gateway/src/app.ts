@@ -1,5 +1,5 @@
 import { health, type Logger, type Readiness } from '@countersign/service-kit';
-import type { Metrics } from './admin/metrics.ts';
+import type { GatewayMetrics } from './admin/metrics.ts';
 import { frontPage } from './front-page.ts';
 import { GatewayKoa } from './gateway-koa.ts';
 import type { Forward } from './proxy/forward.ts';
@@ -8,7 +8,7 @@ export interface AppDependencies {
   logger: Logger;
   readiness: Readiness;
   forward: Forward;
-  metrics?: Metrics | undefined;
+  metrics?: GatewayMetrics | undefined;
 }
 
 /** The gateway's application: what the route table names goes by `forward`, the rest through this stack. */

@@ -8,7 +8,7 @@ import {
   type ServiceState,
 } from '@countersign/service-kit';
 import Koa, { type ParameterizedContext } from 'koa';
-import type { Metrics } from './admin/metrics.ts';
+import type { GatewayMetrics } from './admin/metrics.ts';
 import { SortedRequestHeaders } from './headers/request-headers.ts';
 import type { Forward } from './proxy/forward.ts';
 
@@ -23,7 +23,7 @@ const { handleRequest: handleByKoa } = Koa.prototype as unknown as { handleReque
 export interface GatewayKoaOptions {
   logger: Logger;
   forward: Forward;
-  metrics?: Metrics | undefined;
+  metrics?: GatewayMetrics | undefined;
 }
 
 /** Paths that the gateway answers whatever the route table says, without a line in the log. */

@@ -1,8 +1,14 @@
 import { createServer, type Server } from 'node:http';
 import type { Logger, Readiness } from '@countersign/service-kit';
-import { createEntraNetwork, createTokenVerifier, type TokenVerifier } from '@countersign/shared-auth';
+import { keyEvents, type Metrics } from '@countersign/service-kit/metrics';
+import {
+  type AuthObserver,
+  createEntraNetwork,
+  createTokenVerifier,
+  type TokenVerifier,
+} from '@countersign/shared-auth';
 import { createAdminApp } from './admin/admin-app.ts';
-import { createMetrics } from './admin/metrics.ts';
+import { createGatewayMetrics } from './admin/metrics.ts';
 import { createRecentRequests } from './admin/recent-requests.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
@@ -23,13 +29,13 @@ export interface Gateway {
   close: () => Promise<void>;
 }
 
-const createVerifiers = (config: Config): Map<string, TokenVerifier> => {
+const createVerifiers = (config: Config, observer: AuthObserver): Map<string, TokenVerifier> => {
   const { AZURE_AUTHORITY_HOST: authorityHost, AZURE_TENANT_ID: tenantId, CA_FILE: ca } = config;
   // The configuration was refused if it had APIS without these.
   if (!authorityHost || !tenantId) return new Map();
   const network = createEntraNetwork(ca ? { ca } : {});
   const verifierOf = (clientId: string) =>
-    createTokenVerifier({ authorityHost, tenantId, clientId, network });
+    createTokenVerifier({ authorityHost, tenantId, clientId, network, observer });
   return new Map([...config.APIS].map(([name, clientId]) => [name, verifierOf(clientId)]));
 };
 
@@ -50,15 +56,16 @@ export const createGateway = async (
   config: Config,
   logger: Logger,
   readiness: Readiness,
+  metrics: Metrics,
 ): Promise<Gateway> => {
-  const verifiers = createVerifiers(config);
+  const verifiers = createVerifiers(config, keyEvents(metrics));
   // A first request should not have to wait for keys; one that comes while they cannot be had is answered 503.
   for (const verifier of verifiers.values()) verifier.ready().catch(() => undefined);
   const redis = config.RATE_LIMIT_STORE_URL
     ? openRateLimitStore(config.RATE_LIMIT_STORE_URL, logger)
     : undefined;
   const recent = createRecentRequests(() => Date.now());
-  const metrics = createMetrics({ table: () => live.current(), verifiers, recent });
+  const counted = createGatewayMetrics({ metrics, table: () => live.current(), verifiers, recent });
   const live = await openLiveTable({
     file: config.ROUTES_FILE,
     surroundings: { locations: config.UPSTREAMS, apis: new Set(verifiers.keys()) },
@@ -74,14 +81,14 @@ export const createGateway = async (
       createTransport: transportsFor(config),
       report: (event) => logger.warn(event, 'an upstream changed'),
     },
-    onReload: metrics.countReload,
+    onReload: counted.countReload,
   });
   const table = live.current;
   const trustedProxies = config.TRUSTED_PROXIES;
   const app = createApp({
     logger,
     readiness,
-    metrics,
+    metrics: counted,
     forward: forward({ table, verifiers, trustedProxies }),
   });
   const { TLS_CERTIFICATE_FILE: certificate, TLS_KEY_FILE: key } = config;

@@ -1,12 +1,5 @@
-import type { AddressInfo } from 'node:net';
-import {
-  createLogger,
-  listen,
-  packageIdentity,
-  parseConfig,
-  runService,
-  serve,
-} from '@countersign/service-kit';
+import { createLogger, packageIdentity, parseConfig, runService, serve } from '@countersign/service-kit';
+import { createMetrics, openOperatorPort } from '@countersign/service-kit/metrics';
 import { configSchema } from './config.ts';
 import { createGateway } from './gateway.ts';
 
@@ -16,11 +9,9 @@ await runService(service, async () => {
   const config = parseConfig(configSchema, process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL, buffered: true });
   const readiness = { accepting: true };
-  const { server, admin, close } = await createGateway(config, logger, readiness);
+  const { server, admin, close } = await createGateway(config, logger, readiness, createMetrics(service));
   if (config.ADMIN_PORT !== undefined) {
-    await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT');
-    const { address, port } = admin.address() as AddressInfo;
-    logger.info({ 'server.address': address, 'server.port': port }, 'admin port open');
+    await openOperatorPort(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT', logger);
   }
   await serve({
     server,

@@ -1,9 +1,10 @@
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { createLogger } from '@countersign/service-kit';
+import { createMetrics } from '@countersign/service-kit/metrics';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createAdminApp } from '../src/admin/admin-app.ts';
-import { createMetrics } from '../src/admin/metrics.ts';
+import { createGatewayMetrics } from '../src/admin/metrics.ts';
 import { createRecentRequests } from '../src/admin/recent-requests.ts';
 import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
 
@@ -12,16 +13,15 @@ afterEach(stopAll);
 const start = async () => {
   const origin = await startUpstream((_request, response) => response.end('ok'));
   const recent = createRecentRequests(() => Date.now());
+  const metrics = createMetrics({ name: 'gateway', version: '0' });
   const gateway = await startGateway({
     table: {
       upstreams: { u: { addresses: [origin] } },
       routes: [{ path: '/a', upstream: 'u', access: 'public', methods: ['GET'] }],
     },
-    measureWith: (table) => createMetrics({ table, verifiers: new Map(), recent }),
+    measureWith: (table) => createGatewayMetrics({ metrics, table, verifiers: new Map(), recent }),
   });
   const logger = createLogger({ name: 'gateway', version: '0', destination: { write: () => undefined } });
-  const { metrics } = gateway;
-  if (!metrics) throw new Error('no metrics');
   const admin = createAdminApp({ logger, table: () => gateway.table, metrics, recent });
   return { url: gateway.url, admin: await listenOn(createServer(admin.callback())), origin };
 };
@@ -37,7 +37,7 @@ describe('the admin port', () => {
     expect(text).toMatch(
       /http_server_request_duration_seconds_count\{http_request_method="GET",http_route="\/a",http_response_status_code="200"\} 2/,
     );
-    expect(text).toContain('gateway_refusals_total{http_route="/a",code="method_not_allowed"} 1');
+    expect(text).toContain('http_server_problems_total{http_route="/a",code="method_not_allowed"} 1');
     expect(text).toMatch(/gateway_upstream_duration_seconds_count\{upstream="u"\} 2/);
     expect(text).toMatch(/gateway_upstream_breaker_open\{upstream="u"\} 0/);
     expect(text).not.toContain('made-up-path');

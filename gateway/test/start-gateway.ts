@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLogger } from '@countersign/service-kit';
 import type { TokenVerifier } from '@countersign/shared-auth';
-import type { Metrics } from '../src/admin/metrics.ts';
+import type { GatewayMetrics } from '../src/admin/metrics.ts';
 import { createApp } from '../src/app.ts';
 import { createTrustedProxies } from '../src/headers/client-address.ts';
 import { createListener } from '../src/listener.ts';
@@ -45,7 +45,7 @@ export interface GatewaySettings {
   maxConnectionsPerAddress?: number;
   protocol?: 'http1' | 'h2c';
   tls?: { certificate: string; key: string };
-  measureWith?: (table: () => ActiveTable) => Metrics;
+  measureWith?: (table: () => ActiveTable) => GatewayMetrics;
 }
 
 export interface TestGateway {
@@ -55,7 +55,6 @@ export interface TestGateway {
   records: Record<string, unknown>[];
   /** What upstreams reported. */
   events: UpstreamEvent[];
-  metrics: Metrics | undefined;
 }
 
 /** The gateway's whole stack behind its real listener. */
@@ -101,5 +100,5 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
   });
   const url = await listenOn(server);
   cleanUp.push(() => table.close());
-  return { url, table, records, events, metrics };
+  return { url, table, records, events };
 };

@@ -1,5 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa';
-import { describeError, isoTime, withoutTokens } from './logger.ts';
+import { type CompletedRequest, completions, loggedPath, routeOf, statusOf } from './completion.ts';
+import { describeError, isoTime } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
 /**
@@ -12,8 +13,9 @@ export const accessLog: Middleware<ServiceState> = function accessLog(ctx, next)
   return next();
 };
 
-/** Logs that a request is over, now. @param ms since it began */
+/** Logs that a request is over, now, and tells whoever subscribed. @param ms since it began */
 export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: number): void => {
+  if (completions.hasSubscribers) completions.publish({ ctx, ms } satisfies CompletedRequest);
   const { res, state } = ctx;
   const { statusCode: status, headersSent } = res;
   const complete = isComplete(res);
@@ -28,12 +30,10 @@ export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: numbe
  * they were read; the rest is encoded.
  */
 const membersOf = (ctx: ParameterizedContext<ServiceState>, ms: number, complete: boolean): string => {
-  const { req, res, state } = ctx;
+  const { req, state } = ctx;
   const { requestContext: ids, logFields } = state;
-  // @koa/router leaves the pattern that matched here.
-  const route = logFields['http.route'] ?? (ctx as { _matchedRoute?: unknown })._matchedRoute;
-  // A client that left before the head never saw the status that was on its way.
-  const status = logFields['http.response.status_code'] ?? (res.headersSent ? res.statusCode : undefined);
+  const route = routeOf(ctx);
+  const status = statusOf(ctx);
   let members = `"request_id":"${ids.requestId}","trace_id":"${ids.traceId}","span_id":"${ids.spanId}"`;
   if (ids.parentSpanId !== undefined) members += `,"parent_span_id":"${ids.parentSpanId}"`;
   members += `,"trace_flags":"${ids.traceFlags}","start":"${isoTime(Date.now() - ms)}"`;
@@ -59,10 +59,3 @@ const ownMembers: ReadonlySet<string> = new Set([
 /** Responses of HTTP/2 do not know whether they are finished; their streams do. */
 const isComplete = (response: { writableFinished?: boolean; stream?: { rstCode: number } }): boolean =>
   response.writableFinished ?? response.stream?.rstCode === 0;
-
-/** People paste tokens where ids belong. */
-const loggedPath = (url: string): string => {
-  const queryAt = url.indexOf('?');
-  const path = (queryAt === -1 ? url : url.slice(0, queryAt)).slice(0, 1_024);
-  return path.includes('eyJ') ? withoutTokens(path) : path;
-};

@@ -128,3 +128,10 @@ export const commonSettings = {
   /** How long requests in flight may take after that. */
   DRAIN_TIMEOUT_MS: millisecondsSetting.default(10_000),
 };
+
+/** The settings of a port for metrics alone. */
+export const metricsSettings = {
+  /** Default: there is none. */
+  METRICS_PORT: portSetting.optional(),
+  METRICS_HOST: z.string().default('127.0.0.1'),
+};

@@ -7,3 +7,4 @@ export * from './logger.ts';
 export * from './package-identity.ts';
 export * from './problem.ts';
 export * from './request-context.ts';
+export * from './steps.ts';

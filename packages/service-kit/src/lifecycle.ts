@@ -1,6 +1,7 @@
 import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type StartingService, starts, stops, type StoppingService } from './completion.ts';
 import { ConfigError } from './config.ts';
 import type { Readiness } from './health.ts';
 import { createLogger, type Logger } from './logger.ts';
@@ -70,6 +71,7 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     clearTimeout(overdue);
     clearInterval(idle);
     await options.close?.();
+    await sayStopping();
     logger.info('stopped');
     process.exit(0);
   };
@@ -88,6 +90,13 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   // To whoever started this process with a channel, whatever the level of the log.
   process.send?.({ listening: address.port }, undefined, undefined, () => undefined);
   return address;
+};
+
+/** Waits for those that have something to send before the process ends. */
+const sayStopping = async (): Promise<void> => {
+  const work: Promise<unknown>[] = [];
+  stops.publish({ waitFor: (more) => work.push(more) } satisfies StoppingService);
+  await Promise.all(work);
 };
 
 const listenProblems: Readonly<Record<string, string>> = {
@@ -137,5 +146,6 @@ export const runService = async (
   process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the runtime'));
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
+  starts.publish(service satisfies StartingService);
   await main().catch(die);
 };

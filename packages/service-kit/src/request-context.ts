@@ -77,6 +77,10 @@ export const propagationHeaders = (context: RequestContext): Record<string, stri
   ...(context.traceState !== undefined && { tracestate: context.traceState }),
 });
 
+/** Whether the trace is recorded (https://www.w3.org/TR/trace-context/#sampled-flag). */
+export const isSampled = ({ traceFlags }: RequestContext): boolean =>
+  traceFlags === '01' || (Number.parseInt(traceFlags, 16) & 1) === 1;
+
 /** The ids as log fields, named as OpenTelemetry names them in logs that are not OTLP. */
 export const logIds = (context: RequestContext): Record<string, string> => ({
   request_id: context.requestId,

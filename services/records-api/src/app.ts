@@ -11,6 +11,7 @@ import {
 } from '@countersign/service-kit';
 import { authenticate, type Policy, requirePolicy, type TokenVerifier } from '@countersign/shared-auth';
 import type Koa from 'koa';
+import type { Middleware } from 'koa';
 import { openApiRouter } from './openapi.ts';
 import type { RecordStore } from './record-store.ts';
 import { recordsRouter } from './records-router.ts';
@@ -23,6 +24,8 @@ export interface AppDependencies {
   readiness: Readiness;
   store: RecordStore;
   verifier: TokenVerifier;
+  /** See each request that is logged. */
+  observers?: readonly Middleware<ServiceState>[];
 }
 
 const readRole = { appRole: 'access_as_application_API1' };
@@ -40,6 +43,7 @@ export const createApp = ({
   readiness,
   store,
   verifier,
+  observers = [],
 }: AppDependencies): Koa<ServiceState> => {
   const guards = [
     authenticate(verifier, {
@@ -59,6 +63,7 @@ export const createApp = ({
   app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }, logger));
   app.use(requestContext(logger));
   app.use(accessLog);
+  for (const observer of observers) app.use(observer);
   app.use(problemDetails());
   app.use(openApiRouter(version).routes());
   app.use(records.routes());

@@ -4,6 +4,7 @@ import {
   ConfigError,
   guidSetting,
   httpsOriginSetting,
+  metricsSettings,
   parseConfig,
   portSetting,
   readableFileSetting,
@@ -67,6 +68,7 @@ export const migrateConfigSchema = z.object({ LOG_LEVEL, ...databaseSettings });
 /** The environment variables of records-api. */
 export const configSchema = z.object({
   ...commonSettings,
+  ...metricsSettings,
   ...databaseSettings,
   PORT: portSetting.default(8081),
   /** Scheme and host of Entra ID, or of local-entra. */

@@ -1,8 +1,10 @@
 import { createServer } from 'node:http';
 import { createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
+import { createMetrics, openMetricsPort } from '@countersign/service-kit/metrics';
 import { createEntraNetwork, createTokenVerifier } from '@countersign/shared-auth';
 import { createApp } from './app.ts';
 import { configSchema, parseRecordsConfig } from './config.ts';
+import { createObservation } from './observation.ts';
 import { createRecordStore } from './store/create-record-store.ts';
 import { assertMigrated } from './store/migrations.ts';
 import { openDatabase } from './store/open-database.ts';
@@ -15,12 +17,15 @@ await runService(service, async () => {
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
   const database = openDatabase(config, process.env, logger);
   await assertMigrated(database.reads, database.engine);
-  const store = createRecordStore(database);
+  const metrics = createMetrics(service);
+  const observation = createObservation(metrics, database);
+  const store = observation.store(createRecordStore(database));
   const verifier = createTokenVerifier({
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.API_CLIENT_ID,
     network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
+    observer: observation.auth,
   });
   const readiness = { accepting: true };
   setInterval(
@@ -30,10 +35,17 @@ await runService(service, async () => {
         .catch((error: unknown) => logger.warn({ err: error }, 'old idempotency keys are still there')),
     hourMs,
   ).unref();
+  const app = createApp({
+    logger,
+    version: service.version,
+    readiness,
+    store,
+    verifier: observation.verifier(verifier),
+    observers: observation.middleware,
+  });
+  await openMetricsPort(config, metrics, logger);
   await serve({
-    server: createServer(
-      createApp({ logger, version: service.version, readiness, store, verifier }).callback(),
-    ),
+    server: createServer(app.callback()),
     host: config.HOST,
     port: config.PORT,
     drainDelayMs: config.DRAIN_DELAY_MS,

@@ -91,6 +91,12 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
         },
       };
     },
+    connections: () => ({
+      idle: pool.idleCount,
+      used: pool.totalCount - pool.idleCount,
+      waiting: pool.waitingCount,
+      most: options.poolSize,
+    }),
     isUnavailable,
     close: () => pool.end(),
   };

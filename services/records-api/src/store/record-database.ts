@@ -20,6 +20,8 @@ export interface RecordDatabase {
   writes: Kysely<Tables>;
   /** Takes the pages in, as far as that is possible without holding up other writes. */
   prepareImport(pages: AsyncIterable<readonly RecordFields[]>): Promise<PreparedImport>;
+  /** Of the pool, if there is one. */
+  connections?: () => { idle: number; used: number; waiting: number; most: number };
   /** Whether an error says that the database cannot be used now. */
   isUnavailable(error: unknown): boolean;
   close(): Promise<void>;

@@ -1,0 +1,48 @@
+import { channel } from 'node:diagnostics_channel';
+import type { ParameterizedContext } from 'koa';
+import { withoutTokens } from './logger.ts';
+import type { ServiceState } from './request-context.ts';
+
+/** A request that is over. */
+export interface CompletedRequest {
+  ctx: ParameterizedContext<ServiceState>;
+  /** How long it took. */
+  ms: number;
+}
+
+/** A service starts. */
+export interface StartingService {
+  name: string;
+  version: string;
+}
+
+/** A service has served its last request, and waits for what is still to be sent. */
+export interface StoppingService {
+  waitFor: (work: Promise<unknown>) => void;
+}
+
+/** Where requests that are over are told of, as {@link CompletedRequest}. */
+export const completions = channel('countersign.request.completed');
+/** As {@link StartingService}. */
+export const starts = channel('countersign.service.starting');
+/** As {@link StoppingService}. */
+export const stops = channel('countersign.service.stopping');
+
+/** The pattern that a request's path matched. */
+export const routeOf = (ctx: ParameterizedContext<ServiceState>): string | undefined => {
+  // @koa/router leaves the pattern here.
+  const route = ctx.state.logFields['http.route'] ?? (ctx as { _matchedRoute?: unknown })._matchedRoute;
+  return typeof route === 'string' ? route : undefined;
+};
+
+/** The status of the answer; undefined when the client left before its head. */
+export const statusOf = ({ res, state }: ParameterizedContext<ServiceState>): number | undefined =>
+  (state.logFields['http.response.status_code'] as number | undefined) ??
+  (res.headersSent ? res.statusCode : undefined);
+
+/** The path without its query, bounded. People paste tokens where ids belong. */
+export const loggedPath = (url: string): string => {
+  const queryAt = url.indexOf('?');
+  const path = (queryAt === -1 ? url : url.slice(0, queryAt)).slice(0, 1_024);
+  return path.includes('eyJ') ? withoutTokens(path) : path;
+};
