@@ -1,7 +1,7 @@
 /**
  * `npm test`: runs every suite that this machine can run, says which ran and which did not, and ends with one line
  * that counts all of them. With `REQUIRE_CONTAINERS=1` a missing Docker engine is a failure, with `REQUIRE_KUBECTL=1`
- * a missing kubectl.
+ * a missing kubectl, with `REQUIRE_CHROMIUM=1` a missing Chromium.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,6 +29,12 @@ const demanding = [
     works: works('kubectl', 'kustomize', 'k8s/base'),
     isRequired: process.env['REQUIRE_KUBECTL'] === '1',
     lack: 'no kubectl can render k8s/base',
+  },
+  {
+    project: 'browser',
+    works: works(process.env['CHROMIUM'] ?? '/usr/bin/chromium', '--version'),
+    isRequired: process.env['REQUIRE_CHROMIUM'] === '1',
+    lack: 'there is no Chromium (apt-get install chromium)',
   },
   {
     project: 'containers',

@@ -29,6 +29,7 @@ a { color: var(--accent); text-underline-offset: 0.2em; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 0.25rem; }
 .head { display: flex; flex-wrap: wrap; gap: 0.75rem; justify-content: space-between; align-items: center; margin-bottom: 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 0.75rem; padding: 1.25rem; margin-bottom: 1.5rem; }
+.card > p { margin: 0 0 1rem; }
 .wide { padding: 0; overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: start; color: var(--soft); font-size: 0.875rem; padding: 0.75rem 1rem; }
