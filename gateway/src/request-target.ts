@@ -15,11 +15,15 @@ export interface RequestTarget {
 const plainPath = /^(?:\/[A-Za-z0-9\-._~!$&'()*+,=:@]*)+$/;
 const pathWithEscapes = /^(?:\/(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-Fa-f]{2})*)+$/;
 
-/** `.` and `..` are steps for one server and names for another; so are their encoded forms, and empty segments. */
-const ambiguousSegment = /\/(?:\.|%2e){1,2}(?:\/|$)|\/\//i;
+/** `.` and `..` are steps for one server and names for another, also between encoded slashes; so are empty segments. */
+const ambiguousSegment = /(?:\/|%2f)\.{1,2}(?:\/|%2f|$)|\/\//i;
 
-/** Encoded controls, spaces at the ends of nothing, backslashes, and bytes that need a charset to be read. */
-const forbiddenEscape = /%(?:[01][0-9a-f]|7f|5c)/i;
+/**
+ * Escapes that a server may undo before it looks for a path, and find another one than was matched here: of unreserved
+ * characters (RFC 3986 §2.3 makes them equal to the plain ones), of `%`, of controls, of backslashes, and of what ends a
+ * path or a segment's name (`;`, `?`, `#`).
+ */
+const forbiddenEscape = /%(?:2[35de]|3[0-9bf]|[46][1-9a-f]|[57][0-9a]|5[cf]|7[ef]|[01][0-9a-f])/i;
 
 /** Visible ASCII but `#` (a fragment is never sent), quotes, angle brackets and backslash. */
 const plainQuery = /^[!$-;=?-[\]-~]*$/;
@@ -46,12 +50,22 @@ export const readTarget = (target: string): RequestTarget => {
   if (!plain) {
     if (!path.startsWith('/')) throw refusal('Only the origin form of a request target is taken: a path.');
     if (!pathWithEscapes.test(path)) throw refusal('The path holds characters that have to be encoded.');
-    if (forbiddenEscape.test(path))
-      throw refusal('The path holds an encoded control character or backslash.');
+    if (forbiddenEscape.test(path)) throw refusal('The path holds an escape that servers read in two ways.');
+    if (!isUtf8(path)) throw refusal('The path holds escapes that are not UTF-8.');
   }
   if (ambiguousSegment.test(path))
     throw refusal('The path holds an empty segment, or one that is a step: . or ..');
   return { path, query, encodedSlash: !plain && /%2f/i.test(path) };
+};
+
+/** Overlong forms and surrogates are none (RFC 3629 §3): lenient servers make dots and slashes of them. */
+const isUtf8 = (path: string): boolean => {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 };
 
 /** Whether a request came over HTTP/2, which says the host and the length of bodies in ways of its own. */

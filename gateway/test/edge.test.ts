@@ -64,6 +64,11 @@ describe('access', () => {
         routes: [
           { path: '/open', upstream: 'u', access: 'public' },
           {
+            path: '/open/admin',
+            upstream: 'u',
+            access: { api: 'records', policy: { appRole: 'write' } },
+          },
+          {
             path: '/records',
             upstream: 'u',
             access: {
@@ -106,6 +111,37 @@ describe('access', () => {
     expect(records.at(-1)).toMatchObject({ azp: 'writer', 'http.route': '/records' });
   });
 
+  test.each(['/open/admin', '/OPEN/Admin/x', '/open/admin?x'])(
+    '%s needs the token of the inner route',
+    async (path) => {
+      const { url } = await start();
+      expect((await ask(url, { path })).status).toBe(401);
+    },
+  );
+
+  test.each([
+    ...['/open/%61dmin', '/open/%61%64%6d%69%6e', '/open/admi%6E/x', '/open/%2561dmin', '/open/admin%3bx'],
+    ...[
+      '/open/admin%3f',
+      '/open/admin%23',
+      '/open/x/%2e%2e/admin',
+      '/open/x/%c0%ae%c0%ae/admin',
+      '/open/%E1dmin',
+    ],
+    ...[
+      '/open/%2fadmin',
+      '/open/./admin',
+      '/open//admin',
+      '/open/admin;x',
+      '/open/admin%5c',
+      '/open/admin%00',
+    ],
+  ])('no spelling of an inner path comes in by the public route around it: %s', async (path) => {
+    const { url, table } = await start();
+    expect((await ask(url, { path })).status).toBe(400);
+    expect(table.upstreams.get('u')?.state().endpoints[0]?.openConnections).toBe(0);
+  });
+
   test('a public route needs no token, and what no route covers is 404', async () => {
     const { url } = await start();
     expect((await ask(`${url}/open/x`)).status).toBe(200);
@@ -143,6 +179,16 @@ describe('the request target', () => {
     '/a/%2f',
     '/a/%5c',
     '/a/%00',
+    '/a/%61',
+    '/a/%7E',
+    '/a/%252e%252e',
+    '/a/%3bx',
+    '/a/%3fx',
+    '/a/%23x',
+    '/a/%ff',
+    '/a/%c0%ae%c0%ae',
+    '/a/%ed%a0%80',
+    '/a/%c3',
     '/a/%0d%0aX: y',
     '/a/%zz',
     '/a/%',
@@ -164,9 +210,10 @@ describe('the request target', () => {
     expect(text).toContain('application/problem+json');
   });
 
-  test('an encoded slash passes where the route says so', async () => {
+  test('an encoded slash passes where the route says so, and takes no step with it', async () => {
     const { url } = await start({ encodedSlashes: true });
     expect(await ask(url, { path: '/a/b%2Fc' })).toMatchObject({ status: 200, body: { url: '/a/b%2Fc' } });
+    expect(await ask(url, { path: '/a/b%2f..%2Fc' })).toMatchObject({ status: 400 });
   });
 
   test('the prefix is replaced where the route says so', async () => {
