@@ -62,10 +62,10 @@ export class GatewayKoa extends Koa<ServiceState> {
 
   #observe(ctx: Context, headers: SortedRequestHeaders): void {
     const { logger, metrics } = this.#options;
-    const startMs = performance.now();
-    ctx.state = new RequestState(logger, readRequestContext(headers.stated));
+    const state = new RequestState(logger, readRequestContext(headers.stated));
+    ctx.state = state;
     ctx.res.on('close', () => {
-      const ms = performance.now() - startMs;
+      const ms = performance.now() - state.startMs;
       metrics?.countRequest(ctx, ms);
       logCompletion(ctx, ms);
     });

@@ -8,6 +8,8 @@ export interface EdgeRequest {
   query: string;
   /** Sent with a key fetch that this request causes. */
   headers: () => Readonly<Record<string, string>>;
+  /** Told of a token that was not known, with `performance.now()` of when its verification began. */
+  onVerified: (startMs: number, outcome: 'miss' | 'failed') => void;
 }
 
 /**
@@ -33,7 +35,18 @@ export const checkAtEdge = (
     return principal;
   };
   const known = verifier.recall(token);
-  return known ? allow(known) : verifier.verify(token, { headers: request.headers() }).then(allow);
+  if (known) return allow(known);
+  const startMs = performance.now();
+  return verifier.verify(token, { headers: request.headers() }).then(
+    (principal) => {
+      request.onVerified(startMs, 'miss');
+      return allow(principal);
+    },
+    (error: unknown) => {
+      request.onVerified(startMs, 'failed');
+      throw error;
+    },
+  );
 };
 
 /** Who calls, as the gateway tells the upstream. The upstream believes its own check of the token alone. */

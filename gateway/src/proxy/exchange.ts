@@ -20,6 +20,8 @@ export interface ExchangeOptions {
   answer: AnswerHeaders;
   /** The request's completion record gets these. Added to before the answer can be over. */
   logFields: Record<string, unknown>;
+  /** Told when the head of an answer is there, with `performance.now()` of when its request was sent. */
+  onAnswered?: ((startMs: number) => void) | undefined;
 }
 
 /** Methods that may be sent twice (RFC 9110 §9.2.2). */
@@ -136,10 +138,11 @@ class Attempt implements AnswerEvents {
 
   onHead(): void {
     this.#headReceived = true;
-    const { logFields } = this.#options;
+    const { logFields, onAnswered } = this.#options;
     logFields['upstream_address'] = this.#endpoint.origin;
     logFields['upstream_duration_ms'] = Math.round((performance.now() - this.#startMs) * 1_000) / 1_000;
     if (this.#attempts > 1) logFields['attempts'] = this.#attempts;
+    onAnswered?.(this.#startMs);
   }
 
   onDone(error: UpstreamError | undefined): void {

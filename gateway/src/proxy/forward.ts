@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ProblemError, propagationHeaders, type ServiceState } from '@countersign/service-kit';
+import { noteStep, ProblemError, propagationHeaders, type ServiceState } from '@countersign/service-kit';
 import type { Principal, TokenVerifier } from '@countersign/shared-auth';
 import type { ParameterizedContext } from 'koa';
 import { type Client, readClient, type TrustedProxies } from '../headers/client-address.ts';
@@ -69,6 +69,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
       method: request.method as string,
       query: target.query,
       headers: () => propagationHeaders(state.requestContext),
+      onVerified: (startMs, outcome) => noteStep(state, 'verify', startMs, outcome),
     });
     const principal = checked instanceof Promise ? await checked : checked;
     if (principal) logFields['azp'] = principal.applicationId;
@@ -96,7 +97,22 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
       const compress = route.compress && request.method !== 'HEAD';
       const coding = compress ? codingFor(ctx) : undefined;
       const answer = { added, stripped: prepared.strippedHeaders, compress, coding };
-      const options = { request, response, route, upstream, path, headers, body, answer, logFields };
+      // Most requests have this one step, and log it as upstream_duration_ms alone.
+      const onAnswered = logFields['steps']
+        ? (startMs: number) => noteStep(state, 'upstream', startMs)
+        : undefined;
+      const options = {
+        request,
+        response,
+        route,
+        upstream,
+        path,
+        headers,
+        body,
+        answer,
+        logFields,
+        onAnswered,
+      };
       const brokenOff = await exchange(options);
       if (brokenOff) state.log.error({ err: brokenOff }, 'the upstream broke off its answer');
     } catch (error) {

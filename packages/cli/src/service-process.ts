@@ -14,6 +14,8 @@ export interface ServiceProcessOptions {
   name: string;
   /** The module to run. */
   main: string;
+  /** A module to load before it. */
+  preload?: string;
   /** Its whole environment. */
   env: Readonly<Record<string, string>>;
   onLine?: ((line: LogLine) => void) | undefined;
@@ -43,8 +45,9 @@ export class ServiceStartError extends Error {
  * @throws {ServiceStartError} when it ends before that.
  */
 export const startService = async (options: ServiceProcessOptions): Promise<ServiceProcess> => {
-  const { name, main, env, onLine, signal } = options;
-  const child = spawn(process.execPath, ['--conditions=source', main], {
+  const { name, main, preload, env, onLine, signal } = options;
+  const before = preload === undefined ? [] : ['--import', preload];
+  const child = spawn(process.execPath, ['--conditions=source', ...before, main], {
     env,
     // A group of its own, so that Ctrl-C reaches the launcher alone, which stops the services in order. The channel
     // tells the service when the launcher is gone.

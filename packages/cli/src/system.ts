@@ -64,6 +64,9 @@ export interface RunningSystem extends SystemAddresses {
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
+/** Exports spans where the environment asks for it. */
+const tracing = new URL('../../service-kit/src/tracing.ts', import.meta.url).href;
+
 /** Where the addresses of the system that runs on a data folder stand. */
 export const addressesFile = (dataFolder: string): string => join(dataFolder, 'system.json');
 
@@ -90,6 +93,7 @@ export const startSystem = async (options: SystemOptions): Promise<RunningSystem
     const service = await startService({
       name,
       main: join(repository, workspace, 'src', 'main.ts'),
+      preload: tracing,
       env: { ...inherited, ...env, ...options.settings?.[name] },
       onLine: options.onLine,
       signal: options.signal,
@@ -202,5 +206,8 @@ const isRunning = (pid: number): boolean => {
 /** What the machine's owner set for every program; the services' own settings are given to them one by one. */
 const inheritedEnvironment = (env: Readonly<Record<string, string | undefined>>): Record<string, string> => {
   const names = ['PATH', 'HOME', 'LANG', 'TZ', 'NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'LOG_LEVEL'];
-  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+  const ofTracing = Object.keys(env).filter((name) => name.startsWith('OTEL_'));
+  return Object.fromEntries(
+    [...names, ...ofTracing].flatMap((name) => (env[name] ? [[name, env[name]]] : [])),
+  );
 };

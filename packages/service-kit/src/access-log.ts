@@ -8,8 +8,7 @@ import type { ServiceState } from './request-context.ts';
  * request, method, route, path without query, status, start, duration, and what the stack added to `logFields`.
  */
 export const accessLog: Middleware<ServiceState> = function accessLog(ctx, next) {
-  const startMs = performance.now();
-  ctx.res.once('close', () => logCompletion(ctx, performance.now() - startMs));
+  ctx.res.once('close', () => logCompletion(ctx, performance.now() - ctx.state.startMs));
   return next();
 };
 

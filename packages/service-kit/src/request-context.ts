@@ -18,6 +18,8 @@ export interface RequestContext {
 /** What service-kit keeps in `ctx.state`. */
 export interface ServiceState {
   requestContext: RequestContext;
+  /** When the request began, of `performance.now()`. */
+  startMs: number;
   /** A logger whose records carry the request's ids. */
   log: Logger;
   /** Fields that the completion record of this request gets on top of its own. */
@@ -93,6 +95,7 @@ export const logIds = (context: RequestContext): Record<string, string> => ({
 /** The state of one request. Its logger is made when it is first used: most requests log their completion alone. */
 export class RequestState implements ServiceState {
   readonly requestContext: RequestContext;
+  readonly startMs = performance.now();
   readonly logFields: Record<string, unknown> = {};
   readonly #logger: Logger;
   #log: Logger | undefined;

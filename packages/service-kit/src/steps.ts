@@ -10,47 +10,41 @@ export interface Step {
   outcome?: string;
 }
 
-/** Notes the parts of each request for its completion record, without handing the request to whatever does the work. */
-export interface StepRecorder {
-  /** Comes after the access log. */
-  middleware: Middleware<ServiceState>;
-  /** Notes what took place since `startMs` (of `performance.now()`), if a request is being answered here. */
-  note: (name: string, startMs: number, outcome?: string) => void;
-}
-
 /** A stream of records would have no end of them: of equals in a row, the last one stands for all that follow. */
 const maxSteps = 20;
 
-interface Recording {
-  startMs: number;
-  steps: Step[];
-  logFields: ServiceState['logFields'];
-}
-
-export const createStepRecorder = (): StepRecorder => {
-  const recordings = new AsyncLocalStorage<Recording>();
-  return {
-    middleware: function recordSteps(ctx, next) {
-      const { logFields } = ctx.state;
-      return recordings.run({ startMs: performance.now(), steps: [], logFields }, next);
-    },
-    note(name, startMs, outcome) {
-      const recording = recordings.getStore();
-      if (!recording) return;
-      const { steps, logFields } = recording;
-      // Now, and not when the stack is through: an answer that is streamed goes on after that.
-      logFields['steps'] = steps;
-      const durationMs = performance.now() - startMs;
-      const last = steps.at(-1);
-      if (steps.length >= maxSteps && last) {
-        if (last.name === name) last.duration_ms = rounded(last.duration_ms + durationMs);
-        return;
-      }
-      const at = { name, at_ms: rounded(startMs - recording.startMs), duration_ms: rounded(durationMs) };
-      steps.push(outcome === undefined ? at : { ...at, outcome });
-    },
-  };
+/** Notes in a request's completion record what took place since `startMs` (of `performance.now()`). */
+export const noteStep = (state: ServiceState, name: string, startMs: number, outcome?: string): void => {
+  const steps = (state.logFields['steps'] ??= []) as Step[];
+  const durationMs = performance.now() - startMs;
+  const last = steps.at(-1);
+  if (steps.length >= maxSteps && last) {
+    if (last.name === name) last.duration_ms = rounded(last.duration_ms + durationMs);
+    return;
+  }
+  const step = { name, at_ms: rounded(startMs - state.startMs), duration_ms: rounded(durationMs) };
+  steps.push(outcome === undefined ? step : { ...step, outcome });
 };
 
 /** To the microsecond. */
-export const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
+const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
+
+/** Notes the steps of whichever request is being answered, without handing it to whatever does the work. */
+export interface StepRecorder {
+  middleware: Middleware<ServiceState>;
+  /** As {@link noteStep}; outside of a request, nothing is noted. */
+  note: (name: string, startMs: number, outcome?: string) => void;
+}
+
+export const createStepRecorder = (): StepRecorder => {
+  const requests = new AsyncLocalStorage<ServiceState>();
+  return {
+    middleware: function recordSteps(ctx, next) {
+      return requests.run(ctx.state, next);
+    },
+    note(name, startMs, outcome) {
+      const state = requests.getStore();
+      if (state) noteStep(state, name, startMs, outcome);
+    },
+  };
+};

@@ -29,6 +29,8 @@ export interface AppDependencies {
   access: Access;
   /** Rejects when the client credential cannot be read. */
   checkCredential: () => Promise<void>;
+  /** See each request that is logged. */
+  observers?: readonly Middleware<ServiceState>[];
 }
 
 const renderProblem: ProblemRenderer = (ctx, problem) => {
@@ -48,12 +50,14 @@ export const createApp = ({
   records,
   access,
   checkCredential,
+  observers = [],
 }: AppDependencies): Koa<ServiceState> => {
   const router = recordsRouter(records, access);
   const app = createKoa(logger);
   app.use(health(readiness, { credential: checkCredential, access: access.ready }, logger));
   app.use(requestContext(logger));
   app.use(accessLog);
+  for (const observer of observers) app.use(observer);
   app.use(noteJourney as Middleware<ServiceState>);
   app.use(problemDetails(renderProblem));
   app.use(explainFailures as Middleware<ServiceState>);

@@ -5,6 +5,7 @@ import {
   guidSetting,
   httpsOriginSetting,
   httpUrlSetting,
+  metricsSettings,
   parseConfig,
   portSetting,
   readableFileSetting,
@@ -16,6 +17,7 @@ const roleSetting = z.string().regex(/^[\w.:-]{1,120}$/, 'must be the value of a
 /** The environment variables of caller-api. */
 export const configSchema = z.object({
   ...commonSettings,
+  ...metricsSettings,
   PORT: portSetting.default(8082),
   /** Who may use this API. There is no default: that anybody may has to be said. */
   ACCESS_MODE: z.enum(['anonymous', 'app-role', 'ingress'], {

@@ -2,6 +2,16 @@ import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
 import {
+  callEvents,
+  countRequests,
+  createMetrics,
+  keyEvents,
+  observeTokens,
+  observeVerifiers,
+  openMetricsPort,
+} from '@countersign/service-kit/metrics';
+import {
+  type AuthObserver,
   type ClientCredential,
   createDownstreamApi,
   createEntraNetwork,
@@ -29,16 +39,17 @@ const credentialOf = (config: CallerConfig): ClientCredential => {
 const networkOf = ({ CA_FILE: ca }: CallerConfig): EntraNetwork =>
   createEntraNetwork(ca === undefined ? {} : { ca });
 
-const tokensOf = (config: CallerConfig): TokenSource =>
+const tokensOf = (config: CallerConfig, observer: AuthObserver = {}): TokenSource =>
   createTokenSource({
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.AZURE_CLIENT_ID,
     credential: credentialOf(config),
     network: networkOf(config),
+    observer,
   });
 
-const accessModeOf = (config: CallerConfig): AccessMode => {
+const accessModeOf = (config: CallerConfig, observer: AuthObserver): AccessMode => {
   if (config.ACCESS_MODE === 'anonymous') {
     return { mode: 'anonymous', writes: config.ANONYMOUS_WRITES === 'allow' };
   }
@@ -47,6 +58,7 @@ const accessModeOf = (config: CallerConfig): AccessMode => {
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.AZURE_CLIENT_ID,
     network: networkOf(config),
+    observer,
   });
   return config.ACCESS_MODE === 'ingress'
     ? { mode: 'ingress', verifier, applicationIds: config.INGRESS_CLIENT_IDS ?? [] }
@@ -61,12 +73,16 @@ const accessModeOf = (config: CallerConfig): AccessMode => {
 const runCallerApi = async (): Promise<void> => {
   const config = parseCallerConfig(process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
-  const mode = accessModeOf(config);
+  const metrics = createMetrics(service);
+  const observer: AuthObserver = { ...keyEvents(metrics), ...callEvents(metrics, ['records-api']) };
+  const mode = accessModeOf(config, observer);
   if (mode.mode === 'anonymous') {
     const may = mode.writes ? 'reads and writes' : 'reads';
     logger.warn(`ACCESS_MODE is anonymous: whoever reaches this service ${may} the records`);
   }
-  const tokens = tokensOf(config);
+  if (mode.mode !== 'anonymous') observeVerifiers(metrics, new Map([['caller-api', mode.verifier]]));
+  const tokens = tokensOf(config, observer);
+  observeTokens(metrics, tokens);
   const recordsApi = createDownstreamApi({
     name: 'records-api',
     baseUrl: config.RECORDS_API_URL,
@@ -74,12 +90,21 @@ const runCallerApi = async (): Promise<void> => {
     scope: config.RECORDS_API_SCOPE,
     tokens,
     timeoutMs: config.RECORDS_API_TIMEOUT_MS,
+    observer,
     ...(config.CA_FILE && { ca: config.CA_FILE }),
   });
   const records = createRecordsClient(recordsApi, tokens, config.RECORDS_API_SCOPE);
   const checkCredential = (): Promise<void> => access(credentialFile(config), constants.R_OK);
   const readiness = { accepting: true };
-  const app = createApp({ logger, readiness, records, access: createAccess(mode), checkCredential });
+  const app = createApp({
+    logger,
+    readiness,
+    records,
+    access: createAccess(mode),
+    checkCredential,
+    observers: [countRequests(metrics)],
+  });
+  await openMetricsPort(config, metrics, logger);
   await serve({
     server: createServer(app.callback()),
     host: config.HOST,

@@ -5,7 +5,6 @@ import type { Metrics } from './create-metrics.ts';
 /** Counts each request once its answer has left or its client has. */
 export const countRequests = (metrics: Metrics): Middleware<ServiceState> =>
   function countRequests(ctx, next) {
-    const startMs = performance.now();
-    ctx.res.once('close', () => metrics.countRequest(ctx, performance.now() - startMs));
+    ctx.res.once('close', () => metrics.countRequest(ctx, performance.now() - ctx.state.startMs));
     return next();
   };
