@@ -1,16 +1,25 @@
 import 'reflect-metadata';
 import { once } from 'node:events';
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { X509CertificateGenerator } from '@peculiar/x509';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { startGateway, startUpstream, stopAll } from './start-gateway.ts';
+import { type ScriptedServer, startScripted } from './scripted-server.ts';
+import { startGateway, startUpstream, stopAll, type TestGateway, whenTrue } from './start-gateway.ts';
 
 const sessions: ClientHttp2Session[] = [];
+const upstreams: ScriptedServer[] = [];
 afterEach(async () => {
   for (const session of sessions.splice(0)) session.destroy();
   await stopAll();
+  for (const upstream of upstreams.splice(0)) await upstream.stop();
 });
 
 const startFor = async (settings: object) => {
@@ -91,6 +100,62 @@ describe('HTTP/2', () => {
     expect(refused.head[':status']).toBe(400);
     expect(JSON.parse(refused.text)).toMatchObject({ code: 'invalid_request' });
     expect((await ask(session, { ':path': '/b' })).head[':status']).toBe(404);
+  });
+
+  const startScriptedFor = async (answer: ScriptedServer['answer']) => {
+    const upstream = await startScripted(answer);
+    upstreams.push(upstream);
+    const gateway = await startGateway({
+      protocol: 'h2c',
+      table: {
+        upstreams: { u: { addresses: [upstream.origin] } },
+        routes: [{ path: '/a', upstream: 'u', access: 'public' }],
+      },
+    });
+    return { gateway, session: open(gateway.url) };
+  };
+  const inFlight = ({ table }: TestGateway) => table.upstreams.get('u')?.state().inFlight;
+  const half = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n';
+
+  describe.each([
+    ['before the head', ''],
+    ['within the body', half],
+  ])('%s, the upstream is freed at once, and the record says so,', (_, written) => {
+    test.each([
+      ['that cancels', (stream: ClientHttp2Stream) => stream.close(constants.NGHTTP2_CANCEL)],
+      ['that closes its session', (_stream: unknown, session: ClientHttp2Session) => session.destroy()],
+    ])('by a client %s', async (_name, leave) => {
+      const asked = Promise.withResolvers<void>();
+      const freed = Promise.withResolvers<void>();
+      const { gateway, session } = await startScriptedFor((socket) => {
+        socket.write(written);
+        socket.once('close', freed.resolve);
+        asked.resolve();
+      });
+      const stream = session.request({ ':path': '/a' });
+      stream.on('error', () => undefined);
+      await (written === '' ? asked.promise : once(stream, 'data'));
+      leave(stream, session);
+      await freed.promise;
+      await whenTrue(() => inFlight(gateway) === 0 && gateway.records.length > 0);
+      expect(gateway.records).toMatchObject([{ msg: 'request aborted', aborted: true }]);
+    });
+  });
+
+  test.each([
+    ['chunked', half],
+    ['of a known length', 'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf'],
+  ])('an answer %s that breaks off does not look whole', async (_, written) => {
+    const { gateway, session } = await startScriptedFor((socket) => socket.end(written));
+    const stream = session.request({ ':path': '/a' }).resume();
+    let ended = false;
+    stream.on('end', () => (ended = true));
+    await expect(once(stream, 'close')).rejects.toMatchObject({ code: 'ERR_HTTP2_STREAM_ERROR' });
+    expect(ended).toBe(false);
+    expect(stream.rstCode).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+    await whenTrue(() => gateway.records.some(({ msg }) => msg === 'request aborted'));
+    expect(gateway.records.at(-1)).toMatchObject({ 'error.type': 'upstream_broke_off', cause: 'reset' });
+    expect(session.destroyed).toBe(false);
   });
 });
 

@@ -33,6 +33,11 @@ export const listenOn = async (server: Server): Promise<string> => {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 };
 
+/** Looks again after each turn of the event loop; the test's own time limit bounds it. */
+export const whenTrue = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+};
+
 export const startUpstream = (listener: RequestListener): Promise<string> => listenOn(createServer(listener));
 
 export interface GatewaySettings {

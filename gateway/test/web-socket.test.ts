@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { listenOn, startGateway, stopAll } from './start-gateway.ts';
+import { listenOn, startGateway, stopAll, whenTrue } from './start-gateway.ts';
 
 afterEach(stopAll);
 
@@ -28,11 +28,6 @@ const startFor = (origin: string, route: object = { webSocket: true }) =>
       routes: [{ path: '/ws', upstream: 'u', access: 'public', ...route }],
     },
   });
-
-/** Looks again after each turn of the event loop; the test's own time limit bounds it. */
-const whenTrue = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-};
 
 const askToSwitch = (url: string, headers: Record<string, string> = {}) =>
   get(`${url}/ws/chat`, { headers: { connection: 'Upgrade', upgrade: 'websocket', ...headers } });

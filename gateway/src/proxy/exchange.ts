@@ -4,6 +4,7 @@ import type { Route } from '../routes/route-schema.ts';
 import type { UpstreamError, UpstreamRequest } from '../transport/transport.ts';
 import type { Endpoint } from '../upstream/endpoint.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { cutOff, isGone } from './client-response.ts';
 import { ClientGoneError, type RequestBody } from './request-body.ts';
 import { type AnswerEvents, type AnswerHeaders, ResponseWriter } from './response-sink.ts';
 
@@ -50,7 +51,7 @@ export const exchange = async (options: ExchangeOptions): Promise<UpstreamError 
     const again =
       attempts <= route.retries &&
       mayRepeat(error, request.method as string, options.body) &&
-      !options.response.destroyed &&
+      !isGone(options.response) &&
       upstream.retries.withdraw();
     if (!again) throw bodyProblem(options.body) ?? toProblem(error, endpoint.origin, attempts);
     failed = endpoint;
@@ -114,13 +115,13 @@ class Attempt implements AnswerEvents {
     const { request, response, route, path, headers, body } = this.#options;
     const endpoint = this.#endpoint;
     endpoint.begin();
-    if (response.destroyed) {
+    if (isGone(response)) {
       this.#breakOff(undefined, new ClientGoneError());
       return;
     }
     response.on('close', () => {
       // A response that ended closes, too; what is left of the answer then is only its end.
-      if (!this.#settled && !response.writableFinished) this.#breakOff(undefined, new ClientGoneError());
+      if (!this.#settled && !response.writableEnded) this.#breakOff(undefined, new ClientGoneError());
     });
     const upstreamRequest: UpstreamRequest = {
       method: request.method as string,
@@ -156,7 +157,7 @@ class Attempt implements AnswerEvents {
 
   #breakOff(worked: boolean | undefined, error: Error): void {
     this.#writer.exchange?.abort();
-    if (this.#headReceived) this.#options.response.destroy();
+    if (this.#headReceived) cutOff(this.#options.response);
     this.#finish(worked);
     this.#reject(error);
   }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Transform } from 'node:stream';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
+import { cutOff } from './client-response.ts';
 import { type Coding, encodeAnswer } from './compression.ts';
 import type { Exchange, ResponseSink, UpstreamError } from '../transport/transport.ts';
 
@@ -101,15 +102,14 @@ export class ResponseWriter implements ResponseSink {
   }
 
   onError(error: UpstreamError): void {
-    // Half an answer must not look whole: cut the connection.
-    if (this.#headWritten || error.headReceived) this.#response.destroy();
+    if (this.#headWritten || error.headReceived) cutOff(this.#response);
     this.#events.onDone(error);
   }
 
   #encodeBy(encoder: Transform | undefined): void {
     if (!encoder) return;
     this.#encoder = encoder;
-    encoder.once('error', () => this.#response.destroy());
+    encoder.once('error', () => cutOff(this.#response));
     this.#response.once('close', () => encoder.destroy());
     encoder.pipe(this.#response);
   }

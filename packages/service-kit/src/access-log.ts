@@ -55,6 +55,6 @@ const ownMembers: ReadonlySet<string> = new Set([
   ...['http.request.method', 'http.route', 'url.path', 'http.response.status_code', 'aborted'],
 ]);
 
-/** Responses of HTTP/2 do not know whether they are finished; their streams do. */
-const isComplete = (response: { writableFinished?: boolean; stream?: { rstCode: number } }): boolean =>
-  response.writableFinished ?? response.stream?.rstCode === 0;
+/** Responses of HTTP/2 say that they are finished when a client cancels them; their streams know better. */
+const isComplete = (response: { writableFinished: boolean; stream?: { rstCode: number } }): boolean =>
+  response.stream ? response.stream.rstCode === 0 : response.writableFinished;
