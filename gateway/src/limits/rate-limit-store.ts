@@ -2,15 +2,20 @@ import type { Logger } from '@countersign/service-kit';
 import { createClient } from 'redis';
 
 /**
- * Connects to Valkey or Redis, now and whenever the connection is lost. Commands fail at once while there is none, so
- * that a request never waits for the store.
+ * Connects to Valkey or Redis, now and whenever the connection is lost. Commands fail at once while there is none; one
+ * on which nothing is heard for five seconds is given up. How long a command may take is for whoever sends it to say.
  */
 export const openRateLimitStore = (url: string, logger: Logger) => {
   const client = createClient({
     url,
     disableOfflineQueue: true,
     commandsQueueMaxLength: 10_000,
-    socket: { connectTimeout: 2_000, reconnectStrategy: (retries) => Math.min(100 * 2 ** retries, 5_000) },
+    pingInterval: 2_000,
+    socket: {
+      connectTimeout: 2_000,
+      socketTimeout: 5_000,
+      reconnectStrategy: (retries) => Math.min(100 * 2 ** retries, 5_000),
+    },
   });
   let connected = true;
   client.on('error', (error: unknown) => {

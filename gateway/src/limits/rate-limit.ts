@@ -7,7 +7,14 @@ export interface RateLimitStoreOptions {
   redis?: unknown;
   /** Told once per change when the shared store fails and this process counts for itself, and when it is back. */
   onStoreChange?: (working: boolean, error?: unknown) => void;
+  /** Milliseconds, never going back. */
+  now?: () => number;
 }
+
+/** How long a request waits for the shared store, in milliseconds: it is next door, or in trouble. */
+const storeTimeoutMs = 100;
+/** After a failure requests do without the store for so long, or a store that stalls would slow all of them. */
+const storePauseMs = 1_000;
 
 /** Counts a request. Gives the headers that tell the client what is left (draft-ietf-httpapi-ratelimit-headers-10). */
 export type CountRequest = (caller: string) => Promise<string[]>;
@@ -19,7 +26,7 @@ export type CountRequest = (caller: string) => Promise<string[]>;
  */
 export const createRateLimit = (
   route: Route,
-  { redis, onStoreChange }: RateLimitStoreOptions,
+  { redis, onStoreChange, now = () => performance.now() }: RateLimitStoreOptions,
 ): CountRequest => {
   const { requests, perSeconds } = route.rateLimit as NonNullable<Route['rateLimit']>;
   const settings = { keyPrefix: `countersign:rate:${route.path}`, points: requests, duration: perSeconds };
@@ -28,17 +35,20 @@ export const createRateLimit = (
     ? new RateLimiterRedis({ ...settings, storeClient: redis, useRedisPackage: true })
     : undefined;
   let working = true;
+  let pausedUntil = 0;
 
   const consume = (caller: string): Promise<RateLimiterRes> =>
     shared ? consumeShared(shared, caller) : memory.consume(caller);
   const consumeShared = async (shared: RateLimiterRedis, caller: string): Promise<RateLimiterRes> => {
+    if (!working && now() < pausedUntil) return memory.consume(caller);
     try {
-      const left = await shared.consume(caller);
+      const left = await inTime(shared.consume(caller));
       if (!working) onStoreChange?.((working = true));
       return left;
     } catch (error) {
       if (error instanceof RateLimiterRes) throw error;
       // Not limiting at all would be worse than limiting by replica, and refusing everybody worse than both.
+      pausedUntil = now() + storePauseMs;
       if (working) onStoreChange?.((working = false), error);
       return memory.consume(caller);
     }
@@ -67,3 +77,12 @@ export const createRateLimit = (
 
   return (caller) => consume(caller).then(headers, refuse);
 };
+
+const inTime = <Value>(answer: Promise<Value>): Promise<Value> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`no answer within ${storeTimeoutMs} ms`)),
+      storeTimeoutMs,
+    );
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
