@@ -2,9 +2,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createAdmission } from '../src/upstream/admission.ts';
-import { createEndpoint } from '../src/upstream/endpoint.ts';
 import { createRetryBudget } from '../src/upstream/retry-budget.ts';
-import type { Transport } from '../src/transport/transport.ts';
 import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
 
 afterEach(stopAll);
@@ -109,6 +107,27 @@ describe('all addresses dead', () => {
       'available',
     ]);
   });
+});
+
+test('a trial whose answer goes on for long brings its address back at its head', async () => {
+  let answer: RequestListener = (request) => request.socket.destroy();
+  const origin = await startUpstream((request, response) => answer(request, response));
+  let now = 0;
+  const { url, table } = await gatewayTo(
+    [origin],
+    { failures: 1, ejectMs: 100 },
+    { retries: 0 },
+    { upstreams: { now: () => now } },
+  );
+  expect((await fetch(`${url}/x`)).status).toBe(502);
+  now = 100;
+  answer = (_request, response) => response.write('first');
+  const long = await fetch(`${url}/long`);
+  expect(long.status).toBe(200);
+  answer = named('ok');
+  expect((await fetch(`${url}/x`)).status).toBe(200);
+  expect(table.upstreams.get('u')?.state()).toMatchObject({ breaker: 'closed', inFlight: 1 });
+  await long.body?.cancel();
 });
 
 describe('names', () => {
@@ -238,29 +257,4 @@ test('retries are a share of requests, and a few', () => {
   for (let count = 0; count < 50; count += 1) budget.deposit();
   expect(spend()).toBe(4); // 50 deposits of a tenth are a hair below five
   expect(createRetryBudget(0).withdraw()).toBe(false);
-});
-
-test('an address on trial gets one request', () => {
-  let now = 0;
-  const endpoint = createEndpoint({
-    origin: 'http://127.0.0.1:1',
-    host: 'x',
-    transport: { stats: { open: 0 } } as Transport,
-    failures: 1,
-    ejectMs: 100,
-    now: () => now,
-    onChange: () => undefined,
-  });
-  endpoint.begin();
-  endpoint.end(false);
-  expect(endpoint.isAvailable()).toBe(false);
-  now = 100;
-  expect(endpoint.isAvailable()).toBe(true);
-  endpoint.begin();
-  expect(endpoint.isAvailable()).toBe(false);
-  endpoint.end(undefined);
-  expect(endpoint.isAvailable()).toBe(true);
-  endpoint.begin();
-  endpoint.end(true);
-  expect(endpoint.state()).toMatchObject({ state: 'available', outstanding: 0, failuresInARow: 0 });
 });

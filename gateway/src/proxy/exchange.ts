@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProblemError } from '@countersign/service-kit';
 import type { Route } from '../routes/route-schema.ts';
 import type { UpstreamError, UpstreamRequest } from '../transport/transport.ts';
-import type { Endpoint } from '../upstream/endpoint.ts';
+import type { Endpoint, EndpointUse } from '../upstream/endpoint.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { cutOff, isGone } from './client-response.ts';
 import { ClientGoneError, type RequestBody } from './request-body.ts';
@@ -86,6 +86,7 @@ const attempt = (options: ExchangeOptions, endpoint: Endpoint, attempts: number)
 class Attempt implements AnswerEvents {
   readonly #options: ExchangeOptions;
   readonly #endpoint: Endpoint;
+  readonly #use: EndpointUse;
   /** How many there were, with this one. */
   readonly #attempts: number;
   readonly #resolve: (outcome: Outcome) => void;
@@ -105,6 +106,7 @@ class Attempt implements AnswerEvents {
   ) {
     this.#options = options;
     this.#endpoint = endpoint;
+    this.#use = endpoint.begin();
     this.#attempts = attempts;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -114,7 +116,6 @@ class Attempt implements AnswerEvents {
   start(): void {
     const { request, response, route, path, headers, body } = this.#options;
     const endpoint = this.#endpoint;
-    endpoint.begin();
     if (isGone(response)) {
       this.#breakOff(undefined, new ClientGoneError());
       return;
@@ -139,6 +140,7 @@ class Attempt implements AnswerEvents {
 
   onHead(): void {
     this.#headReceived = true;
+    this.#use.answered();
     const { logFields, onAnswered } = this.#options;
     logFields['upstream_address'] = this.#endpoint.origin;
     logFields['upstream_duration_ms'] = Math.round((performance.now() - this.#startMs) * 1_000) / 1_000;
@@ -167,7 +169,7 @@ class Attempt implements AnswerEvents {
     if (this.#settled) return;
     this.#settled = true;
     if (this.#total) clearTimeout(this.#total);
-    this.#endpoint.end(worked);
+    this.#use.end(worked);
   }
 }
 

@@ -138,12 +138,12 @@ const tunnel = async (
 ): Promise<void> => {
   const endpoint = upstream.choose();
   if (!endpoint) throw unavailable(upstream);
-  endpoint.begin();
+  const use = endpoint.begin();
   try {
-    await switchProtocols({ request, response, route, endpoint, path, headers, logFields });
-    endpoint.end(true);
+    await switchProtocols({ request, response, route, endpoint, use, path, headers, logFields });
+    use.end(true);
   } catch (error) {
-    endpoint.end(response.destroyed ? undefined : false);
+    use.end(response.destroyed ? undefined : false);
     throw error instanceof UpstreamError ? toProblem(error, endpoint.origin, 1) : error;
   }
 };

@@ -5,7 +5,7 @@ import type { SortedRequestHeaders } from '../headers/request-headers.ts';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
 import type { Route } from '../routes/route-schema.ts';
 import { upgrade } from '../transport/upgrade.ts';
-import type { Endpoint } from '../upstream/endpoint.ts';
+import type { Endpoint, EndpointUse } from '../upstream/endpoint.ts';
 
 /** A request that asks for another protocol, with the bytes that came after its head. */
 export interface UpgradeRequest extends IncomingMessage {
@@ -42,6 +42,7 @@ export interface SwitchOptions {
   response: ServerResponse;
   route: Route;
   endpoint: Endpoint;
+  use: EndpointUse;
   path: string;
   /** Headers for the upstream, without those of the hop. */
   headers: readonly string[];
@@ -55,7 +56,7 @@ export interface SwitchOptions {
  * @throws {UpstreamError} when there is no answer.
  */
 export const switchProtocols = async (options: SwitchOptions): Promise<void> => {
-  const { request, response, route, endpoint, path, headers, logFields } = options;
+  const { request, response, route, endpoint, use, path, headers, logFields } = options;
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   response.once('close', onGone);
@@ -66,6 +67,7 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
     route.timeouts,
     { signal: gone.signal },
   ).finally(() => response.off('close', onGone));
+  use.answered();
   const { headers: kept } = sortResponseHeaders(answer.headers);
   if (answer.socket === null) {
     response.writeHead(answer.status, answer.reason, withoutLength(kept));

@@ -13,12 +13,23 @@ export interface Endpoint {
   isAvailable(): boolean;
   /** Milliseconds until it may be tried again; 0 when it may now. */
   retryInMs(): number;
-  begin(): void;
-  /** @param worked undefined when the request tells nothing about the address, such as one that a client broke off. */
-  end(worked: boolean | undefined): void;
+  /** A request goes out. */
+  begin(): EndpointUse;
   /** What an active health check found. */
   setHealthy(healthy: boolean): void;
   state(): EndpointState;
+}
+
+/** A request in flight. One that went out before the address was left out tells nothing about how it is now. */
+export interface EndpointUse {
+  /** The head of an answer has come: a trial has succeeded, however long the rest takes. */
+  answered(): void;
+  /**
+   * It is over. Call it once.
+   *
+   * @param worked undefined when the request tells nothing about the address, such as one that a client broke off.
+   */
+  end(worked: boolean | undefined): void;
 }
 
 export interface EndpointState {
@@ -59,7 +70,7 @@ export const createEndpoint = ({
   let failuresInARow = 0;
   let ejections = 0;
   let ejectedUntil = 0;
-  let trial = false;
+  let trial: EndpointUse | undefined;
   let healthy = true;
 
   const state = (): EndpointState => ({
@@ -80,6 +91,14 @@ export const createEndpoint = ({
     onChange(state());
   };
 
+  const takeBack = (): void => {
+    failuresInARow = 0;
+    ejections = 0;
+    ejectedUntil = 0;
+    trial = undefined;
+    onChange(state());
+  };
+
   return {
     origin,
     host,
@@ -91,33 +110,30 @@ export const createEndpoint = ({
     retryInMs: () => (healthy ? Math.max(0, ejectedUntil - now()) : 1_000),
     begin() {
       outstanding += 1;
-      if (ejections > 0) trial = true;
+      const use: EndpointUse = {
+        answered() {
+          if (trial === use) takeBack();
+        },
+        end(worked) {
+          outstanding -= 1;
+          if (trial === use) {
+            trial = undefined;
+            if (worked === false) eject();
+            else if (worked) takeBack();
+          } else if (ejections === 0 && worked !== undefined) {
+            failuresInARow = worked ? 0 : failuresInARow + 1;
+            if (failuresInARow >= failures) eject();
+          }
+        },
+      };
+      if (ejections > 0) trial ??= use;
+      return use;
     },
-    end(worked) {
-      outstanding -= 1;
-      const wasTrial = trial;
-      trial = false;
-      if (worked === undefined) return;
-      if (!worked) {
-        failuresInARow += 1;
-        if (wasTrial || (ejections === 0 && failuresInARow >= failures)) eject();
-        return;
-      }
-      failuresInARow = 0;
-      if (ejections === 0) return;
-      ejections = 0;
-      ejectedUntil = 0;
-      onChange(state());
-    },
-    setHealthy(now) {
-      if (now === healthy) return;
-      healthy = now;
-      if (healthy) {
-        failuresInARow = 0;
-        ejections = 0;
-        ejectedUntil = 0;
-      }
-      onChange(state());
+    setHealthy(found) {
+      if (found === healthy) return;
+      healthy = found;
+      if (healthy) takeBack();
+      else onChange(state());
     },
     state,
   };
