@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { ParameterizedContext } from 'koa';
-import { withoutTokens } from './logger.ts';
+import { type Logger, withoutTokens } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
 /** A request that is over. */
@@ -14,6 +14,8 @@ export interface CompletedRequest {
 export interface StartingService {
   name: string;
   version: string;
+  /** For what is not about one request. */
+  logger: Logger;
 }
 
 /** A service has served its last request, and waits for what is still to be sent. */

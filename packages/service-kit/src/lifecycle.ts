@@ -146,6 +146,6 @@ export const runService = async (
   process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the runtime'));
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
-  starts.publish(service satisfies StartingService);
+  starts.publish({ ...service, logger } satisfies StartingService);
   await main().catch(die);
 };

@@ -7,6 +7,7 @@ import {
   type SpanStatus,
   SpanStatusCode,
 } from '@opentelemetry/api';
+import { ExportResultCode } from '@opentelemetry/core';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import {
   detectResources,
@@ -31,22 +32,28 @@ import {
   stops,
   type StoppingService,
 } from './completion.ts';
+import type { Logger } from './logger.ts';
 import type { Step } from './steps.ts';
 
-/** How long a service that stops waits for a collector. */
-const flushMs = 2_000;
+/** How long a service that stops waits for the collector. */
+const flushMs = 1_000;
 
 /**
  * Exports what the completion records say as spans, with the ids that are in the records: nothing is instrumented. The
  * exporter reads `OTEL_EXPORTER_OTLP_*`; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` add to what the service says
- * of itself. A collector that fails is told of by a warning, once, and costs no request.
+ * of itself. That spans are lost is logged once, until some come through again.
  */
 export const exportSpans = (): void => {
-  const exporter = warnOfFailures(new OTLPTraceExporter());
-  const processor = new BatchSpanProcessor({ exporter });
+  let logger: Logger | undefined;
+  const note = noteChanges((error) => {
+    if (error) logger?.warn({ err: error }, 'spans are lost');
+    else logger?.info('spans come through again');
+  });
+  const processor = new BatchSpanProcessor({ exporter: observed(new OTLPTraceExporter(), note) });
   let resource: Resource = detectResources({ detectors: [envDetector] });
   starts.subscribe((message) => {
-    const { name, version } = message as StartingService;
+    const { name, version, logger: given } = message as StartingService;
+    logger = given;
     const own = {
       'service.name': name,
       'service.version': version,
@@ -58,24 +65,35 @@ export const exportSpans = (): void => {
     for (const span of spansOf(message as CompletedRequest, resource)) processor.onEnd(span);
   });
   stops.subscribe((message) => {
-    const flushed = processor.shutdown().catch(() => undefined);
-    (message as StoppingService).waitFor(Promise.race([flushed, delay(flushMs)]));
+    const late = delay(flushMs).then(() => note(new Error('the collector did not take them in time')));
+    const flushed = processor.shutdown().catch(note);
+    (message as StoppingService).waitFor(Promise.race([flushed, late]));
   });
 };
 
-/** Without it, failures would go to OpenTelemetry's own log, which nobody reads. */
-const warnOfFailures = (exporter: SpanExporter): SpanExporter => {
+type NoteOutcome = (error: Error | undefined) => void;
+
+/** Tells of the first failure, and of the first success after that. */
+const noteChanges = (tell: NoteOutcome): NoteOutcome => {
   let failing = false;
-  return {
-    export: (spans, done) =>
-      exporter.export(spans, (result) => {
-        if (result.error && !failing) process.emitWarning(`spans are lost: ${result.error.message}`);
-        failing = result.error !== undefined;
-        done(result);
-      }),
-    shutdown: () => exporter.shutdown(),
+  return (error) => {
+    const changed = failing !== (error !== undefined);
+    failing = error !== undefined;
+    if (changed) tell(error);
   };
 };
+
+/** Without it, failures would go to OpenTelemetry's own log, which nobody reads. */
+const observed = (exporter: SpanExporter, note: NoteOutcome): SpanExporter => ({
+  export: (spans, done) =>
+    exporter.export(spans, (result) => {
+      note(
+        result.code === ExportResultCode.SUCCESS ? undefined : (result.error ?? new Error('no reason given')),
+      );
+      done(result);
+    }),
+  shutdown: () => exporter.shutdown(),
+});
 
 const ids = new RandomIdGenerator();
 
