@@ -17,7 +17,7 @@ import { createListener } from './listener.ts';
 import { forward } from './proxy/forward.ts';
 import { openLiveTable } from './proxy/live-table.ts';
 import { createHttp1Transport } from './transport/http1-transport.ts';
-import type { Transport } from './transport/transport.ts';
+import type { Transport, TransportOptions } from './transport/transport.ts';
 import { createUndiciTransport } from './transport/undici-transport.ts';
 
 export interface Gateway {
@@ -42,10 +42,10 @@ const createVerifiers = (config: Config, observer: AuthObserver): Map<string, To
 /** Our own client speaks plain HTTP/1.1 alone. */
 const transportsFor =
   ({ TRANSPORT, CA_FILE: ca }: Config) =>
-  (origin: string): Transport =>
+  (origin: string, options: TransportOptions): Transport =>
     TRANSPORT === 'http1' && origin.startsWith('http:')
-      ? createHttp1Transport(origin)
-      : createUndiciTransport(origin, { ca });
+      ? createHttp1Transport(origin, options)
+      : createUndiciTransport(origin, { ...options, ca });
 
 /**
  * Makes the gateway from its configuration. Neither server listens yet.

@@ -11,7 +11,6 @@ import { activateTable, type ActiveTable } from '../src/proxy/active-table.ts';
 import { forward } from '../src/proxy/forward.ts';
 import { parseRouteTable } from '../src/routes/route-table.ts';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
-import type { Transport } from '../src/transport/transport.ts';
 import type { UpstreamDependencies, UpstreamEvent } from '../src/upstream/upstream.ts';
 
 const cleanUp: (() => unknown)[] = [];
@@ -45,7 +44,7 @@ export interface GatewaySettings {
   table: object;
   verifiers?: ReadonlyMap<string, TokenVerifier>;
   trustedProxies?: readonly string[];
-  createTransport?: (origin: string) => Transport;
+  createTransport?: UpstreamDependencies['createTransport'];
   upstreams?: Partial<UpstreamDependencies>;
   maxConnectionsPerAddress?: number;
   protocol?: 'http1' | 'h2c';
@@ -97,7 +96,7 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
     logger,
     protocol: settings.protocol ?? 'http1',
     tls: settings.tls,
-    maxConnections: 1_000,
+    maxConnections: 2_000,
     maxConnectionsPerAddress: settings.maxConnectionsPerAddress ?? 1_000,
     trustedProxies,
     clientIdleMs: 10_000,

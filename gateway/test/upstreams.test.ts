@@ -1,8 +1,10 @@
-import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
+import { EventEmitter, once } from 'node:events';
+import { createServer, get, type IncomingMessage, type RequestListener } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createAdmission } from '../src/upstream/admission.ts';
 import { createRetryBudget } from '../src/upstream/retry-budget.ts';
+import { createHttp1Transport } from '../src/transport/http1-transport.ts';
+import { createUndiciTransport } from '../src/transport/undici-transport.ts';
 import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
 
 afterEach(stopAll);
@@ -235,6 +237,58 @@ describe('too many requests at once', () => {
     const statuses = (await Promise.all([first, second, third])).map(({ status }) => status);
     expect(statuses.toSorted((a, b) => a - b)).toEqual([200, 200, 503]);
     expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+
+  const startHolding = () => {
+    const held: (() => void)[] = [];
+    const arrivals = new EventEmitter();
+    const listener: RequestListener = (_request, response) => {
+      held.push(() => response.end('ok'));
+      arrivals.emit(String(held.length));
+    };
+    return { listener, held, arrived: (count: number) => once(arrivals, String(count)) };
+  };
+
+  test.each([
+    ['http1', createHttp1Transport],
+    ['undici', createUndiciTransport],
+  ])('as many as the upstream takes go to one address, by %s', async (_, createTransport) => {
+    const count = 1_100;
+    const { listener, held, arrived } = startHolding();
+    const origin = await startUpstream(listener);
+    const { url } = await gatewayTo(
+      [origin],
+      { maxInFlight: count },
+      {},
+      { createTransport, maxConnectionsPerAddress: 2_000 },
+    );
+    const all = arrived(count);
+    const answers = Promise.all(
+      Array.from({ length: count }, async () => {
+        const [response] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
+        response.resume();
+        return response.statusCode;
+      }),
+    );
+    await Promise.race([all, answers]);
+    for (const answer of held) answer();
+    expect(new Set(await answers)).toEqual(new Set([200]));
+  });
+
+  test('a client of the upstream that takes no further connection: 503 with Retry-After', async () => {
+    const { listener, held, arrived } = startHolding();
+    const origin = await startUpstream(listener);
+    const createTransport = () => createHttp1Transport(origin, { maxConnections: 1 });
+    const { url, records } = await gatewayTo([origin], {}, {}, { createTransport });
+    const first = fetch(url);
+    await arrived(1);
+    const refused = await fetch(url);
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await refused.json()).toMatchObject({ code: 'upstream_unavailable' });
+    expect(records.at(-1)).toMatchObject({ cause: 'closed', upstream_address: origin });
+    held[0]?.();
+    expect((await first).status).toBe(200);
   });
 
   test('who has waited too long is told so', async () => {

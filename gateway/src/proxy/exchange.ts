@@ -205,6 +205,15 @@ export const toProblem = (error: UpstreamError, origin: string, attempts: number
       cause: error,
     });
   }
+  if (error.kind === 'closed') {
+    return new ProblemError('The service behind is not available now.', {
+      status: 503,
+      code: 'upstream_unavailable',
+      headers: { 'Retry-After': '1' },
+      logFields: { upstream_address: origin, attempts, cause: error.kind },
+      cause: error,
+    });
+  }
   return new ProblemError('The service behind did not answer.', {
     status: 502,
     code: error.kind === 'protocol' ? 'upstream_invalid' : 'upstream_unreachable',

@@ -1,14 +1,14 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { LocatedUpstream } from '../routes/route-table.ts';
-import type { Transport } from '../transport/transport.ts';
+import type { Transport, TransportOptions } from '../transport/transport.ts';
 import { type Admission, createAdmission } from './admission.ts';
 import { createEndpoint, type Endpoint, type EndpointState } from './endpoint.ts';
 import { startHealthChecks } from './health-checks.ts';
 import { createRetryBudget, type RetryBudget } from './retry-budget.ts';
 
 export interface UpstreamDependencies {
-  createTransport: (origin: string) => Transport;
+  createTransport: (origin: string, options: Pick<TransportOptions, 'maxConnections'>) => Transport;
   /** All addresses of a host name. */
   resolve?: (host: string) => Promise<string[]>;
   /** Milliseconds, never going back. */
@@ -67,7 +67,8 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     const endpoint = createEndpoint({
       origin,
       host: new URL(address).host,
-      transport: createTransport(origin),
+      // One more, for a health check.
+      transport: createTransport(origin, { maxConnections: settings.maxInFlight + 1 }),
       failures: settings.failures,
       ejectMs: settings.ejectMs,
       now,
