@@ -13,7 +13,7 @@ import type { Coding } from './compression.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { checkAtEdge, identityHeaders } from './edge-check.ts';
 import { exchange, toProblem, unavailable } from './exchange.ts';
-import { ClientGoneError, takeBody } from './request-body.ts';
+import { ClientGoneError, discardBody, takeBody } from './request-body.ts';
 import { assertOrigin, asksForWebSocket, switchProtocols } from './switch-protocols.ts';
 
 export interface ForwardOptions {
@@ -119,7 +119,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
       // Nobody is left to answer, and nothing went wrong here.
       if (!(error instanceof ClientGoneError)) throw error;
     } finally {
-      letBodyEnd(request);
+      discardBody(request);
       upstream.admission.leave();
     }
     return true;
@@ -146,16 +146,6 @@ const tunnel = async (
     use.end(response.destroyed ? undefined : false);
     throw error instanceof UpstreamError ? toProblem(error, endpoint.origin, 1) : error;
   }
-};
-
-/**
- * An answer may come before the body that it answers has been sent. What is left is read, or the connection could take no
- * further request; a body without a known end is not waited for.
- */
-const letBodyEnd = (request: IncomingMessage): void => {
-  if (request.complete || request.destroyed) return;
-  if (request.headers['content-length'] === undefined) request.destroy();
-  else request.resume();
 };
 
 const noHeaders: readonly string[] = [];

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
 import { type Readable, Transform } from 'node:stream';
 import { ProblemError } from '@countersign/service-kit';
 import type { SortedRequestHeaders } from '../headers/request-headers.ts';
@@ -16,11 +17,13 @@ const smallBodyBytes = 16 * 1024;
 
 const noBody: RequestBody = { body: null, contentLength: 0 };
 
+/** How much and how long is read, in bytes and milliseconds, of a body that nobody wants. */
+const discarded = { bytes: 16 * 2 ** 20, ms: 10_000 };
+
 const tooLarge = (maxBodyBytes: number): ProblemError =>
   new ProblemError(`The body is longer than the ${maxBodyBytes} bytes that are taken here.`, {
     status: 413,
     code: 'payload_too_large',
-    headers: { Connection: 'close' },
   });
 
 /**
@@ -51,12 +54,36 @@ export const takeBody = (
       code: 'invalid_request',
     });
   }
-  if (length !== undefined && length > maxBodyBytes) throw tooLarge(maxBodyBytes);
+  if (length !== undefined && length > maxBodyBytes) {
+    discardBody(request);
+    throw tooLarge(maxBodyBytes);
+  }
   // The client waits until somebody wants the body (RFC 9110 §10.1.1); nobody does before the checks have passed.
   if (expect !== undefined) response.writeContinue();
   if (length === undefined) return { body: limited(request, maxBodyBytes), contentLength: undefined };
   if (length > smallBodyBytes) return { body: request, contentLength: length };
   return collect(request, length);
+};
+
+/**
+ * Reads what is left of a body that was answered before its end, within bounds: a connection that is closed with bytes
+ * unread takes the answer away from a client that is still sending (RFC 9112 §9.6), and one that is not read takes no
+ * further request.
+ */
+export const discardBody = (request: IncomingMessage): void => {
+  if (request.complete || request.destroyed) return;
+  const giveUp = (): void => {
+    if (isHttp2(request)) (request as unknown as Http2ServerRequest).stream.close();
+    else request.destroy();
+  };
+  const timer = setTimeout(giveUp, discarded.ms);
+  let bytes = 0;
+  request.once('close', () => clearTimeout(timer));
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > discarded.bytes) giveUp();
+  });
+  request.unpipe().resume();
 };
 
 /** Over HTTP/2 a body needs no header that announces it. */
