@@ -36,7 +36,8 @@ const reservedPrefixes: readonly string[] = [
   'x-original-', // as x-original-url
 ];
 
-const isReserved = (name: string): boolean =>
+/** @param name in lower case */
+export const isReserved = (name: string): boolean =>
   reservedHeaders.has(name) ||
   reservedPrefixes.some((prefix) => name.startsWith(prefix)) ||
   name.includes('_'); // CGI-style servers read X_Forwarded_For as X-Forwarded-For

@@ -1,38 +1,29 @@
 import { assertPolicy, type Policy } from '@countersign/shared-auth';
 import { z } from 'zod';
+import { ofThisHop } from '../headers/header-lists.ts';
+import { isReserved } from '../headers/request-headers.ts';
 
 const milliseconds = (maximum: number) => z.int().min(1).max(maximum);
 
-const headerName = z
-  .string()
-  .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]+$/, 'must be a header name without underscores')
-  .transform((name) => name.toLowerCase())
-  .refine((name) => !untouchable.has(name), 'is a header that the gateway alone handles');
-
-/** Framing, hop and identity headers: a route that could set them could undo what the gateway guarantees. */
-const untouchable: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'host',
-  'keep-alive',
-  'te',
-  'trailer',
-  'traceparent',
-  'transfer-encoding',
-  'upgrade',
-  'x-request-id',
-]);
+const headerName = (isUntouchable: (name: string) => boolean) =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]+$/, 'must be a header name without underscores')
+    .transform((name) => name.toLowerCase())
+    .refine((name) => !isUntouchable(name), 'is a header that the gateway alone handles');
 
 const headerValue = z.string().regex(/^[\t\u0020-\u007e]*$/, 'must be visible ASCII');
 
-const headerRules = z
-  .strictObject({
-    /** Set, whatever the message brought. */
-    set: z.record(headerName, headerValue).default({}),
-    /** Removed. */
-    strip: z.array(headerName).default([]),
-  })
-  .prefault({});
+/** A route that could set framing, or what upstreams and clients believe, could undo what the gateway guarantees. */
+const headerRules = (isUntouchable: (name: string) => boolean) =>
+  z
+    .strictObject({
+      /** Set, whatever the message brought. */
+      set: z.record(headerName(isUntouchable), headerValue).default({}),
+      /** Removed. */
+      strip: z.array(headerName(isUntouchable)).default([]),
+    })
+    .prefault({});
 
 const policy = z.custom<Policy>().superRefine((value, context) => {
   try {
@@ -109,8 +100,8 @@ export const routeSchema = z.strictObject({
     .max(2 ** 40)
     .default(10 * 2 ** 20),
   rateLimit: rateLimit.optional(),
-  requestHeaders: headerRules,
-  responseHeaders: headerRules,
+  requestHeaders: headerRules((name) => ofThisHop.has(name) || isReserved(name)),
+  responseHeaders: headerRules((name) => ofThisHop.has(name) || name === 'x-request-id'),
   /** Puts another prefix in the place of the route's path. */
   rewrite: z
     .string()

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '@countersign/service-kit';
 import { parseDocument } from 'yaml';
+import type { z } from 'zod';
 import { type Route, tableSchema, upstreamSchema, type UpstreamSettings } from './route-schema.ts';
 
 /** An upstream of the table, located. */
@@ -62,7 +63,7 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
   };
   const result = tableSchema.safeParse(document.toJS());
   if (!result.success) {
-    throw new ConfigError(result.error.issues.map(({ path, message }) => `${lineOf(path)}: ${message}`));
+    throw new ConfigError(result.error.issues.map((issue) => `${lineOf(issue.path)}: ${reasonOf(issue)}`));
   }
   const { routes } = result.data;
   const upstreams = locate(result.data.upstreams, routes, surroundings.locations);
@@ -91,6 +92,10 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
   if (problems.length > 0) throw new ConfigError(problems);
   return { routes, upstreams, match: createMatcher(routes) };
 };
+
+/** Of a key that a record may not have, zod says why one level further down. */
+const reasonOf = (issue: z.core.$ZodIssue): string =>
+  (issue.code === 'invalid_key' && issue.issues[0]?.message) || issue.message;
 
 const isHttps = (address: string): boolean => address.startsWith('https:');
 
