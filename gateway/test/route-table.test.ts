@@ -48,6 +48,22 @@ routes:
   });
 });
 
+test('headers of answers that are only reserved in requests can be stripped', () => {
+  const text = `routes: [{ path: /a, upstream: records-api, access: public, responseHeaders: { strip: [x-ms-version] } }]`;
+  expect(parse(text).routes[0]?.responseHeaders.strip).toEqual(['x-ms-version']);
+});
+
+test.each([
+  ['/a/*/c', '/b/*/c'],
+  ['/a/*', '/a/b'],
+  ['/a/*', '/a/*/c'],
+  ['/a/*/c/*', '/a/b/*/*/e'],
+  ['/a/.b', '/a/...'],
+])('%s and %s do not clash', (one, other) => {
+  const routes = [one, other].map((path) => ({ path, upstream: 'records-api', access: 'public' }));
+  expect(parse(JSON.stringify({ routes })).routes).toHaveLength(2);
+});
+
 describe('what is refused, with line and reason', () => {
   const route = (more: string): string => `routes:\n  - { path: /a, upstream: records-api, ${more} }`;
   test.each([
@@ -72,7 +88,7 @@ describe('what is refused, with line and reason', () => {
     [
       'the same path twice',
       'routes:\n  - { path: /a, upstream: records-api, access: public }\n  - { path: /A, upstream: records-api, access: public }',
-      /line 3: routes\.1\.path: clashes with routes\.0/,
+      /line 3: routes\.1\.path: clashes with routes\.0, which fits the same paths/,
     ],
     [
       'a role without an API to check it',
@@ -88,6 +104,33 @@ describe('what is refused, with line and reason', () => {
       'a header that the gateway handles',
       route('access: public, requestHeaders: { set: { Host: x } }'),
       /line 2: routes\.0\.requestHeaders\.set\.Host/,
+    ],
+    ...['X-Forwarded-For', 'X-Caller-Application-Id', 'Via', 'Expect', 'Proxy-Connection', 'X-MS-CLIENT'].map(
+      (name): [string, string, RegExp] => [
+        `${name}, which the gateway alone says`,
+        route(`access: public, requestHeaders: { set: { ${name}: x } }`),
+        /line 2: .*is a header that the gateway alone handles/,
+      ],
+    ),
+    [
+      'a request id of the route in the answer',
+      route('access: public, responseHeaders: { set: { X-Request-Id: x } }'),
+      /line 2: .*is a header that the gateway alone handles/,
+    ],
+    [
+      'two patterns that fit the same paths',
+      'routes:\n  - { path: /a/*/c, upstream: records-api, access: public }\n  - { path: /A/b/*, upstream: records-api, access: public }',
+      /line 3: routes\.1\.path: clashes with routes\.0, which fits the same paths/,
+    ],
+    ...['/a/..', '/a/../b', '/./a', '/..'].map((path): [string, string, RegExp] => [
+      `the steps of ${path}`,
+      `routes: [{ path: ${path}, upstream: records-api, access: public }]`,
+      /line 1: routes\.0\.path: must be a path/,
+    ]),
+    [
+      'a step in a rewrite',
+      route('access: public, rewrite: /b/../c'),
+      /line 2: routes\.0\.rewrite: must be a path/,
     ],
     [
       'an address with a path',

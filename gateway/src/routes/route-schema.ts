@@ -81,7 +81,9 @@ const cors = z.strictObject({
 
 export const routeSchema = z.strictObject({
   /** Prefix, matched by whole segments and in any case; `*` stands for one segment. */
-  path: z.string().regex(/^(?:\/(?:[\w.~-]+|\*))+$|^\/$/, 'must be a path such as /api/records'),
+  path: z
+    .string()
+    .regex(/^(?:\/(?:(?!\.{1,2}(?:\/|$))[\w.~-]+|\*))+$|^\/$/, 'must be a path such as /api/records'),
   /** Methods that the route takes; HEAD goes with GET. Without it, all. */
   methods: z
     .array(z.string().regex(/^[A-Z]+$/, 'must be in capitals'))
@@ -105,7 +107,7 @@ export const routeSchema = z.strictObject({
   /** Puts another prefix in the place of the route's path. */
   rewrite: z
     .string()
-    .regex(/^(?:\/[\w.~-]+)*\/?$/, 'must be a path')
+    .regex(/^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)*\/?$/, 'must be a path')
     .optional(),
   /** Lets `%2F` pass, for upstreams that read it as a letter of a name. */
   encodedSlashes: z.boolean().default(false),

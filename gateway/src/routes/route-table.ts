@@ -67,14 +67,15 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
   }
   const { routes } = result.data;
   const upstreams = locate(result.data.upstreams, routes, surroundings.locations);
-  const keys = routes.map(({ path }) => path.toLowerCase());
+  const patterns = routes.map(toPattern);
   const problems = routes.flatMap((route, index) => {
     const place = (field: string): string => lineOf(['routes', index, field]);
-    const earlier = keys.indexOf(keys[index] as string);
+    const pattern = patterns[index] as Pattern;
+    const earlier = patterns.findIndex((other) => isAsParticular(pattern, other));
     return [
       ...(earlier === index
         ? []
-        : [`${place('path')}: clashes with routes.${earlier}, which has the same path`]),
+        : [`${place('path')}: clashes with routes.${earlier}, which fits the same paths`]),
       ...(upstreams.has(route.upstream)
         ? []
         : [`${place('upstream')}: "${route.upstream}" has no addresses, here or in UPSTREAMS`]),
@@ -119,13 +120,23 @@ interface Pattern {
   segments: readonly string[];
 }
 
+const toPattern = (route: Route): Pattern => {
+  const path = route.path === '/' ? '' : route.path.toLowerCase();
+  return { route, segments: path.split('/').slice(1) };
+};
+
+/** Whether there are paths that both fit, and nothing says which of the two is meant. */
+const isAsParticular = (one: Pattern, other: Pattern): boolean =>
+  one.segments.length === other.segments.length &&
+  wildcards(one) === wildcards(other) &&
+  one.segments.every(
+    (segment, index) => [segment, '*'].includes(other.segments[index] as string) || segment === '*',
+  );
+
 /** Prefix matching by whole segments: a name goes before `*`, a longer path before a shorter one. */
 const createMatcher = (routes: readonly Route[]): RouteTable['match'] => {
   const patterns = routes
-    .map((route): Pattern => {
-      const path = route.path === '/' ? '' : route.path.toLowerCase();
-      return { route, segments: path.split('/').slice(1) };
-    })
+    .map(toPattern)
     .toSorted((a, b) => b.segments.length - a.segments.length || wildcards(a) - wildcards(b));
   return (path) => {
     const wanted = path.toLowerCase().split('/').slice(1);
