@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { InvalidTokenError, type Principal, type TokenVerifier } from '@countersign/shared-auth';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -315,9 +316,18 @@ describe('limits', () => {
 });
 
 describe('cross-origin requests', () => {
-  const start = async () => {
-    const origin = await echo();
+  const start = async (protocol: 'http1' | 'h2c' = 'http1') => {
+    const origin = await startUpstream((_incoming, outgoing) => {
+      outgoing.writeHead(200, {
+        vary: 'Accept',
+        'access-control-allow-origin': '*',
+        'access-control-allow-credentials': 'true',
+        'access-control-expose-headers': 'x-secret',
+      });
+      outgoing.end('{}');
+    });
     return startGateway({
+      protocol,
       verifiers,
       table: {
         upstreams: { u: { addresses: [origin] } },
@@ -355,9 +365,40 @@ describe('cross-origin requests', () => {
     const answered = await ask(`${url}/a`, { headers: { origin: 'https://app.example', ...token } });
     expect(answered.status).toBe(200);
     expect(answered.headers['access-control-allow-origin']).toBe('https://app.example');
-    const other = await ask(`${url}/a`, { headers: { origin: 'https://evil.example', ...token } });
-    expect(other.headers).not.toHaveProperty('access-control-allow-origin');
-    expect(other.headers['vary']).toBe('Origin');
+    expect(answered.headers['access-control-expose-headers']).toBe('x-request-id, retry-after');
+    expect(answered.headers).not.toHaveProperty('access-control-allow-credentials');
+    for (const headers of [{ origin: 'https://evil.example', ...token }, token]) {
+      const other = await ask(`${url}/a`, { headers });
+      expect(Object.keys(other.headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
+    }
+  });
+
+  test.each(['https://app.example', 'https://evil.example', undefined])(
+    'a cache is told that answers and refusals differ by origin, also to a request of %s',
+    async (origin) => {
+      const { url } = await start();
+      const headers: Record<string, string> = origin === undefined ? {} : { origin };
+      expect((await ask(`${url}/a`, { headers })).headers['vary']).toBe('Origin');
+      const answered = await ask(`${url}/a`, { headers: { authorization: 'Bearer reader', ...headers } });
+      expect(answered.headers['vary']).toBe('Accept, Origin');
+    },
+  );
+
+  test('over HTTP/2 as well', async () => {
+    const { url } = await start('h2c');
+    const session = connectHttp2(url);
+    const stream = session.request({
+      ':path': '/a',
+      origin: 'https://app.example',
+      authorization: 'Bearer reader',
+    });
+    const [head] = (await once(stream.resume(), 'response')) as [Record<string, string>];
+    session.destroy();
+    expect(head).toMatchObject({
+      ':status': 200,
+      vary: 'Accept, Origin',
+      'access-control-allow-origin': 'https://app.example',
+    });
   });
 });
 

@@ -3,6 +3,7 @@ import { type CountRequest, createRateLimit, type RateLimitStoreOptions } from '
 import type { Route } from '../routes/route-schema.ts';
 import type { RouteTable } from '../routes/route-table.ts';
 import { createUpstream, type Upstream, type UpstreamDependencies } from '../upstream/upstream.ts';
+import { corsHeaderNames } from './cors.ts';
 
 /** A route with all that can be worked out before a request comes. */
 export interface PreparedRoute {
@@ -90,7 +91,7 @@ const prepare = (route: Route, upstream: Upstream, rateLimits: RateLimitStoreOpt
     setHeaders: Object.entries(requestHeaders.set).flat(),
     dropHeaders: new Set([...requestHeaders.strip, ...Object.keys(requestHeaders.set)]),
     addedHeaders,
-    strippedHeaders: new Set([...responseHeaders.strip, ...replaced]),
+    strippedHeaders: new Set([...responseHeaders.strip, ...replaced, ...(route.cors ? corsHeaderNames : [])]),
   };
 };
 

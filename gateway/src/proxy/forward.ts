@@ -51,8 +51,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
       sorted.said,
       trustedProxies,
     );
-    const cors =
-      route.cors && sorted.origin !== undefined ? corsHeaders(route.cors, sorted.origin) : noHeaders;
+    const cors = route.cors ? corsHeaders(route.cors, sorted.origin) : noHeaders;
     // Refusals need them as well, or a page cannot read why it was refused.
     for (let index = 0; index < cors.length; index += 2)
       ctx.append(cors[index] as string, cors[index + 1] as string);
@@ -92,6 +91,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
         'X-Request-Id',
         state.requestContext.requestId,
         ...prepared.addedHeaders,
+        ...cors,
         ...(limits ?? []),
       ];
       const compress = route.compress && request.method !== 'HEAD';
