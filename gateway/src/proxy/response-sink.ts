@@ -3,6 +3,7 @@ import type { Transform } from 'node:stream';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
 import { cutOff } from './client-response.ts';
 import { type Coding, encodeAnswer } from './compression.ts';
+import { atEndOfTurn } from '../transport/end-of-turn.ts';
 import type { Exchange, ResponseSink, UpstreamError } from '../transport/transport.ts';
 
 /** Bodies up to this go out with their head in one write. */
@@ -37,6 +38,8 @@ export class ResponseWriter implements ResponseSink {
   /** Body bytes that the head promised; -1 when it promised none. */
   #promised = -1;
   #headWritten = false;
+  /** The body, when it came in one piece. */
+  #whole: Buffer | undefined;
   #status = 0;
   #reason = '';
   #headers: string[] = [];
@@ -76,16 +79,14 @@ export class ResponseWriter implements ResponseSink {
   }
 
   onData(chunk: Buffer): boolean {
-    const response = this.#response;
     if (!this.#headWritten) {
       this.#writeHead();
       if (chunk.length === this.#promised) {
-        // Node joins a latin1 string with the head into one write; a buffer would be a second one.
-        response.end(chunk.toString('latin1'), 'latin1');
+        this.#whole = chunk;
         return true;
       }
     }
-    const target = this.#encoder ?? response;
+    const target = this.#encoder ?? this.#response;
     if (target.write(chunk)) return true;
     target.once('drain', () => this.exchange?.resume());
     return false;
@@ -94,7 +95,10 @@ export class ResponseWriter implements ResponseSink {
   onEnd(trailers: string[]): void {
     const response = this.#response;
     if (!this.#headWritten) this.#writeHead();
-    if (!response.writableEnded) {
+    const whole = this.#whole;
+    // Node joins a latin1 string with the head into one write; a buffer would be a second one.
+    if (whole) atEndOfTurn(() => response.end(whole.toString('latin1'), 'latin1'));
+    else {
       if (trailers.length > 0) response.addTrailers(Object.fromEntries(asPairs(trailers)));
       (this.#encoder ?? response).end();
     }

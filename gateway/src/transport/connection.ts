@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { BodyWriter, type BodyWriterEvents } from './body-writer.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { Deadlines, Timed } from './deadlines.ts';
+import { atEndOfTurn } from './end-of-turn.ts';
 import type { Http1Exchange } from './http1-exchange.ts';
 import { requestHead } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -35,6 +36,8 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
   #body: BodyWriter | undefined;
   #connected = false;
   #used = false;
+  /** The request has begun to be written. */
+  #asked = false;
   #requestWritten = false;
   #reusable = false;
   #idleMs: number;
@@ -106,25 +109,30 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     }
     exchange.reused = this.#used;
     this.#used = true;
+    this.#asked = false;
     this.#requestWritten = false;
     this.#parser.start(request.method);
     progress.enter('sending');
 
     const { body } = request;
-    if (body === null || request.contentLength === 0) this.#writeHead(head);
+    if (body === null || request.contentLength === 0) this.#writeWhole(head);
     else if (!Buffer.isBuffer(body)) this.#writeStream(head, body, request.contentLength);
-    else if (body.length <= maxJoinedBodyBytes) this.#writeHead(head + body.toString('latin1'));
+    else if (body.length <= maxJoinedBodyBytes) this.#writeWhole(head + body.toString('latin1'));
     // In pieces, because only between them it shows that the upstream still takes something.
     else this.#writeStream(head, Readable.from(pieces(body)), body.length);
     exchange.streamRead = body instanceof Readable;
   }
 
-  #writeHead(head: string): void {
-    this.#socket.write(head, 'latin1');
-    this.onWritten();
+  #writeWhole(text: string): void {
+    atEndOfTurn(() => {
+      this.#asked = true;
+      this.#socket.write(text, 'latin1');
+      this.onWritten();
+    });
   }
 
   #writeStream(head: string, source: Readable, length: number | undefined): void {
+    this.#asked = true;
     this.#socket.write(head, 'latin1');
     this.#body = new BodyWriter(source, length, this.#socket, this);
     this.#body.start();
@@ -145,8 +153,9 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
   }
 
   #onRead(size: number): boolean {
-    if (!this.#exchange) {
+    if (!this.#exchange || !this.#asked) {
       // Nobody asked: it would be taken for the answer to the next request.
+      this.#exchange?.fail('reset', 'the upstream answered before it was asked');
       this.destroy();
       return false;
     }

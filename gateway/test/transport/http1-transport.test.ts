@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../../src/transport/http1-transport.ts';
 import { get, ManualClock, RecordingSink, timeouts } from './recording-sink.ts';
-import { startUpstream } from './scripted-upstream.ts';
+import { startUpstream, turns } from './scripted-upstream.ts';
 
 describe('idle connections of our own client', () => {
   test.each([
@@ -43,6 +43,27 @@ describe('idle connections of our own client', () => {
     exchange.abort();
     await transport.close();
     expect(upstream.connections).toHaveLength(2);
+  });
+
+  test('that say something in the turn in which a request comes are not believed to answer it', async () => {
+    await using upstream = await startUpstream();
+    const transport = createHttp1Transport(upstream.origin);
+    const first = new RecordingSink();
+    transport.send(get, first, timeouts);
+    const connection = await upstream.accept();
+    await connection.request();
+    connection.write('HTTP/1.1 204 No Content\r\n\r\n');
+    await first.over;
+    // From here the event loop reads before it comes to the end of the next turn.
+    await turns(1);
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen');
+    const second = new RecordingSink();
+    transport.send(get, second, timeouts);
+    await second.over;
+    await connection.closed;
+    await transport.close();
+    expect(second).toMatchObject({ outcome: 'reset', error: { retryable: true } });
+    expect(connection.received.toString('latin1').match(/GET/g)).toHaveLength(1);
   });
 
   test.each(['https://a.test', 'ftp://a.test'])('%s is not for it', (origin) => {
