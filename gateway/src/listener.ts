@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server, ServerResponse } from 
 import { createSecureServer, createServer as createHttp2Server } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
-import type { TrustedProxies } from './headers/client-address.ts';
+import { networkOf, type TrustedProxies, withoutMapping } from './headers/client-address.ts';
 import type { UpgradeRequest } from './proxy/switch-protocols.ts';
 
 export interface ListenerOptions {
@@ -87,8 +87,9 @@ const limitByAddress = (
 ): void => {
   const counts = new Map<string, number>();
   server.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress ?? '';
-    if (trustedProxies.has(address)) return;
+    const peer = withoutMapping(socket.remoteAddress ?? '');
+    if (trustedProxies.has(peer)) return;
+    const address = networkOf(peer);
     const count = (counts.get(address) ?? 0) + 1;
     if (count > maxConnectionsPerAddress) {
       socket.destroy();

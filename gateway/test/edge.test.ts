@@ -278,6 +278,22 @@ describe('limits', () => {
     expect(await from('192.0.2.1')).toBe(200);
     expect(await from('192.0.2.2')).toBe(200);
     expect(await from('203.0.113.9, 192.0.2.1')).toBe(429);
+    expect(await from('203.0.113.9, 192.0.2.1:4711')).toBe(429);
+    expect(await from('192.0.2.3:4711')).toBe(200);
+    expect(await from('192.0.2.3:4712')).toBe(429);
+  });
+
+  test('a network of IPv6 counts as one client, whoever in it asks', async () => {
+    const { url } = await start(
+      { rateLimit: { requests: 1, perSeconds: 60, by: 'address' } },
+      { trustedProxies: ['127.0.0.1'] },
+    );
+    const from = async (address: string) =>
+      (await ask(`${url}/a`, { headers: { 'x-forwarded-for': address } })).status;
+    expect(await from('2001:db8::1')).toBe(200);
+    expect(await from('2001:DB8:0:0:f:f:f:f')).toBe(429);
+    expect(await from('[2001:db8::2]:4711')).toBe(429);
+    expect(await from('[2001:db8:0:1::2]')).toBe(200);
   });
 
   test.each([

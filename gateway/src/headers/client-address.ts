@@ -66,7 +66,7 @@ export const readClient = (
   if (!trusted.has(address)) return { address, forwardedFor: address, proto, host };
   const hops = [address];
   for (const hop of (said.for ?? '').split(',').toReversed()) {
-    const claimed = withoutMapping(hop.trim());
+    const claimed = withoutMapping(withoutPort(hop.trim()));
     if (isIP(claimed) === 0) break;
     hops.unshift(claimed);
     if (!trusted.has(claimed)) break;
@@ -79,6 +79,22 @@ export const readClient = (
   };
 };
 
+/** Azure's Application Gateway writes the port, `203.0.113.7:4711`; one after an IPv6 address needs brackets. */
+const withoutPort = (hop: string): string =>
+  /^(\d+(?:\.\d+){3}):\d+$/.exec(hop)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(hop)?.[1] ?? hop;
+
+/**
+ * What counts as one client: an IPv4 address, or the /64 of an IPv6 address, whose owner has all that are in it
+ * (RFC 6177 §2).
+ */
+export const networkOf = (address: string): string => {
+  if (!address.includes(':')) return address;
+  const [left = [], right = []] = address.split('::').map((half) => half.split(':'));
+  const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0');
+  const groups = [...left, ...zeros, ...right].slice(0, 4);
+  return `${groups.map((group) => parseInt(group || '0', 16).toString(16)).join(':')}::/64`;
+};
+
 /** An IPv4 peer on an IPv6 socket: `::ffff:10.0.0.1`. */
-const withoutMapping = (address: string): string =>
+export const withoutMapping = (address: string): string =>
   address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;

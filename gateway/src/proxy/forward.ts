@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { noteStep, ProblemError, propagationHeaders, type ServiceState } from '@countersign/service-kit';
 import type { Principal, TokenVerifier } from '@countersign/shared-auth';
 import type { ParameterizedContext } from 'koa';
-import { type Client, readClient, type TrustedProxies } from '../headers/client-address.ts';
+import { type Client, networkOf, readClient, type TrustedProxies } from '../headers/client-address.ts';
 import { withoutHeaders } from '../headers/header-lists.ts';
 import { forwardedHeaders, type SortedRequestHeaders } from '../headers/request-headers.ts';
 import { assertSpoken, readHost, readTarget, type RequestTarget } from '../request-target.ts';
@@ -174,7 +174,7 @@ const assertRouteTakes = ({ method = '' }: IncomingMessage, route: Route, target
 const callerOf = ({ rateLimit }: Route, principal: Principal | undefined, client: Client): string =>
   principal && rateLimit?.by === 'application'
     ? `${principal.tenantId}/${principal.applicationId}`
-    : `address/${client.address}`;
+    : `address/${networkOf(client.address)}`;
 
 const headersFor = (
   { setHeaders, dropHeaders }: PreparedRoute,
