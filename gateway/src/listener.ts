@@ -29,6 +29,9 @@ const limits = {
   maxHeaderSize: 16_384,
 };
 
+/** Node's defaults are streams without number, and heads of 64 KiB. */
+const http2Limits = { settings: { maxConcurrentStreams: 128, maxHeaderListSize: limits.maxHeaderSize } };
+
 /** The server that clients connect to, with its limits. */
 export const createListener = (options: ListenerOptions): Server => {
   const server = createProtocolServer(options);
@@ -66,10 +69,11 @@ const answerUpgrade = (
   handle(request, response);
 };
 
-const createProtocolServer = ({ handle, protocol, tls, keepAliveMs }: ListenerOptions): Server => {
+const createProtocolServer = ({ handle, protocol, tls }: ListenerOptions): Server => {
   if (tls) {
     const settings = {
       ...limits,
+      ...http2Limits,
       cert: tls.certificate,
       key: tls.key,
       allowHTTP1: true,
@@ -77,8 +81,8 @@ const createProtocolServer = ({ handle, protocol, tls, keepAliveMs }: ListenerOp
     };
     return createSecureServer(settings as never, handle as never) as unknown as Server;
   }
-  if (protocol === 'h2c') return createHttp2Server({}, handle as never) as unknown as Server;
-  return createServer({ ...limits, keepAliveTimeout: keepAliveMs }, handle);
+  if (protocol === 'h2c') return createHttp2Server(http2Limits, handle as never) as unknown as Server;
+  return createServer(limits, handle);
 };
 
 const limitByAddress = (

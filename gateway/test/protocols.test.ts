@@ -159,7 +159,35 @@ describe('HTTP/2', () => {
   });
 });
 
+test.each([
+  ['without TLS', async () => (await startFor({ protocol: 'h2c' })).url],
+  ['by TLS', async () => (await startFor({ tls: await makeCertificate() })).url.replace('http:', 'https:')],
+])(
+  '%s HTTP/2 has the limits of HTTP/1.1: the size of heads, and how many requests at once',
+  async (_, start) => {
+    const session = open(await start(), { rejectUnauthorized: false });
+    await once(session, 'remoteSettings');
+    expect(session.remoteSettings).toMatchObject({ maxConcurrentStreams: 128, maxHeaderListSize: 16_384 });
+    const tooMuch = session.request({ ':path': '/a', x: 'a'.repeat(17_000) });
+    await expect(once(tooMuch, 'response')).rejects.toMatchObject({ code: 'ERR_HTTP2_STREAM_ERROR' });
+    expect((await ask(session, { ':path': '/a', x: 'a'.repeat(15_000) })).head[':status']).toBe(200);
+  },
+);
+
 describe('TLS', () => {
+  test('a head of HTTP/1.1 that is too long is 431', async () => {
+    const { url } = await startFor({ tls: await makeCertificate() });
+    const headers = { x: 'a'.repeat(17_000) };
+    const outgoing = request(url.replace('http:', 'https:'), {
+      headers,
+      rejectUnauthorized: false,
+      agent: false,
+    });
+    const [response] = (await once(outgoing.end(), 'response')) as [IncomingMessage];
+    expect(response.statusCode).toBe(431);
+    response.resume();
+  });
+
   test('speaks HTTP/2 and HTTP/1.1, and says so to the upstream', async () => {
     const tls = await makeCertificate();
     const { url } = await startFor({ tls });
