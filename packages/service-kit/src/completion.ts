@@ -30,11 +30,20 @@ export const starts = channel('countersign.service.starting');
 /** As {@link StoppingService}. */
 export const stops = channel('countersign.service.stopping');
 
+/** A route of @koa/router; what only goes before routes has no methods. */
+interface RouterLayer {
+  path: unknown;
+  methods: readonly string[];
+}
+
 /** The pattern that a request's path matched. */
 export const routeOf = (ctx: ParameterizedContext<ServiceState>): string | undefined => {
-  // @koa/router leaves the pattern here.
-  const route = ctx.state.logFields['http.route'] ?? (ctx as { _matchedRoute?: unknown })._matchedRoute;
-  return typeof route === 'string' ? route : undefined;
+  const stated = ctx.state.logFields['http.route'];
+  if (typeof stated === 'string') return stated;
+  // Not _matchedRoute, which is a guard's own pattern as long as that is at work.
+  const { matched } = ctx as { matched?: readonly RouterLayer[] };
+  const path = matched?.findLast(({ methods }) => methods.includes(ctx.method))?.path;
+  return typeof path === 'string' ? path : undefined;
 };
 
 /** The status of the answer; undefined when the client left before its head. */

@@ -47,7 +47,7 @@ export const graph = (entra: EntraContext): Middleware<ServiceState>[] => [
     const path = ctx.path.startsWith(prefix) ? parseGraphPath(ctx.path.slice(prefix.length)) : undefined;
     const found = path && byPattern.get(`${ctx.method} ${path.pattern}`);
     if (!path || !found) throw unsupported(ctx.method, ctx.path);
-    (ctx as { _matchedRoute?: string })._matchedRoute = `${prefix}${found.name.split(' ')[1]}`;
+    ctx.state.logFields['http.route'] = `${prefix}${found.name.split(' ')[1]}`;
     const answer = found.operation(entra, {
       tenant,
       caller,
