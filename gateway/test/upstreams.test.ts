@@ -208,6 +208,25 @@ describe('health checks', () => {
   });
 });
 
+test('one failed health check says nothing, two in a row do', async () => {
+  const statuses = [503, 200, 503, 200, 503, 503];
+  const asked = Promise.withResolvers<void>();
+  const reported = Promise.withResolvers<number>();
+  const origin = await startUpstream((_request, response) => {
+    const status = statuses.shift();
+    if (status === undefined) asked.resolve();
+    response.writeHead(status ?? 503).end();
+  });
+  await gatewayTo(
+    [origin],
+    { healthCheck: { path: '/readyz', intervalMs: 1 } },
+    {},
+    { upstreams: { report: () => reported.resolve(statuses.length) } },
+  );
+  await asked.promise;
+  expect(await reported.promise).toBe(0);
+});
+
 describe('too many requests at once', () => {
   test('some wait, the rest are shed with Retry-After', async () => {
     const waiting: (() => void)[] = [];

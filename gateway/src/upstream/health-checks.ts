@@ -4,8 +4,8 @@ import type { Endpoint } from './endpoint.ts';
 type HealthCheck = NonNullable<UpstreamSettings['healthCheck']>;
 
 /**
- * Asks every address at an interval, over its own transport. An address that does not answer with 2xx in time is left
- * out until it does.
+ * Asks every address at an interval, over its own transport. An address that twice in a row does not answer
+ * with 2xx in time is left out until it does: one lost packet must not halve an upstream of two.
  *
  * @returns stops asking.
  */
@@ -15,12 +15,15 @@ export const startHealthChecks = (
 ): (() => void) => {
   if (!check) return () => undefined;
   const asking = new Set<Endpoint>();
+  const failedLast = new WeakSet<Endpoint>();
   const ask = (endpoint: Endpoint): void => {
     if (asking.has(endpoint)) return;
     asking.add(endpoint);
     const done = (healthy: boolean): void => {
       if (!asking.delete(endpoint)) return;
-      endpoint.setHealthy(healthy);
+      if (healthy || failedLast.has(endpoint)) endpoint.setHealthy(healthy);
+      if (healthy) failedLast.delete(endpoint);
+      else failedLast.add(endpoint);
     };
     const exchange = endpoint.transport.send(
       { method: 'GET', path: check.path, headers: ['User-Agent', 'countersign-gateway'], body: null },
