@@ -58,7 +58,7 @@ const local: readonly Flow[] = [
 ];
 
 const services = ['gateway', 'records-api', 'caller-api', 'records-migration'];
-const ports = [53, 80, 443, 5432, 6379, 8080, 8081, 8082, 8443, 9080, 15_021];
+const ports = [53, 80, 443, 5432, 6379, 8080, 8081, 8082, 8443, 9080, 9081, 9082, 15_021];
 
 /** Every connection of the table's ends that begins or ends at one of our pods and is let through. */
 const allowedFlows = (objects: readonly Manifest[], names: readonly string[]): string[] => {
@@ -88,12 +88,16 @@ describe('exactly the flows of the picture', () => {
     expect(allowedFlows(render('local'), names).toSorted()).toEqual(written(local));
   });
 
-  const monitored: Flow = ["Azure Monitor's collector", 'gateway', 9080];
+  const metricsTo = (collector: string): Flow[] => [
+    [collector, 'gateway', 9080],
+    [collector, 'records-api', 9081],
+    [collector, 'caller-api', 9082],
+  ];
   const fromProxy: Flow = ['the ingress proxy', 'gateway', 8080];
   test.each<[string, string[], Flow[]]>([
     ['approuting-istio', [], [fromProxy]],
-    ['approuting-istio', ['monitoring'], [fromProxy, monitored]],
-    ['istio', ['prometheus'], [fromProxy, ['Prometheus', 'gateway', 9080]]],
+    ['approuting-istio', ['monitoring'], [fromProxy, ...metricsTo("Azure Monitor's collector")]],
+    ['istio', ['prometheus'], [fromProxy, ...metricsTo('Prometheus')]],
     ['azure-alb', ['keda'], [['the load balancer', 'gateway', 8080]]],
   ])('in the overlay aks with %s %j', (gatewayClass, others, more) => {
     const objects = render('aks', { components: [gatewayClass, ...others], site: exampleSite });
