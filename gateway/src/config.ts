@@ -87,7 +87,7 @@ export const configSchema = z
     /** Most connections, over all and from one address. */
     MAX_CONNECTIONS: wholeNumber(1_000_000).default(20_000),
     MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1_000_000).default(4_000),
-    /** How long a client may be silent in the middle of a request or answer, in milliseconds. */
+    /** How long a client may keep the gateway waiting in the middle of a request or answer, in milliseconds. */
     CLIENT_IDLE_MS: wholeNumber(3_600_000).default(60_000),
     /** How long an idle connection of a client is kept; longer than the load balancer's in front. */
     KEEP_ALIVE_MS: wholeNumber(3_600_000).default(72_000),

@@ -4,6 +4,7 @@ import { createSecureServer, createServer as createHttp2Server } from 'node:http
 import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
 import { networkOf, type TrustedProxies, withoutMapping } from './headers/client-address.ts';
+import { limitIdleClients } from './client-idle.ts';
 import type { UpgradeRequest } from './proxy/switch-protocols.ts';
 
 export interface ListenerOptions {
@@ -37,7 +38,7 @@ export const createListener = (options: ListenerOptions): Server => {
   const server = createProtocolServer(options);
   server.maxConnections = options.maxConnections;
   server.keepAliveTimeout = options.keepAliveMs;
-  server.setTimeout(options.clientIdleMs);
+  limitIdleClients(server, options.clientIdleMs);
   // Without these two listeners Node asks for the body before anybody knows whether it is wanted.
   server.on('checkContinue', options.handle);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>

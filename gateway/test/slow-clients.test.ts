@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect as connectHttp2, constants } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -44,6 +45,11 @@ const pour = (socket: Socket, bytes: number): void => {
   next();
 };
 
+const answerLate: ScriptedServer['answer'] = (socket) => {
+  const answer = setTimeout(() => socket.write(small), 2.5 * clientIdleMs);
+  socket.once('close', () => clearTimeout(answer));
+};
+
 describe.each(['http1', 'undici'])('over %s', (transport) => {
   test('a client that stops reading is cut off after CLIENT_IDLE_MS, and the upstream is freed', async () => {
     const freed = Promise.withResolvers<void>();
@@ -83,6 +89,18 @@ describe.each(['http1', 'undici'])('over %s', (transport) => {
     expect(performance.now() - startMs).toBeGreaterThan(clientIdleMs);
   });
 
+  test('a client that waits for an answer is not silent: the time is the upstream’s', async () => {
+    await using upstream = await startScripted(answerLate);
+    await using gateway = run(upstream, transport);
+    const url = await gateway.url();
+    const body = 'x'.repeat(100_000);
+    const post = { method: 'POST', body };
+    const statuses = [fetch(`${url}/a`), fetch(`${url}/a`, post)].map(
+      async (answer) => (await answer).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200]);
+  });
+
   test('a client that stops within its body is cut off, and the upstream is freed', async () => {
     const freed = Promise.withResolvers<void>();
     await using upstream = await startScripted((socket) => void socket.once('close', freed.resolve));
@@ -94,6 +112,70 @@ describe.each(['http1', 'undici'])('over %s', (transport) => {
     client.destroy();
     upstream.answer = (socket) => socket.write(small);
     expect((await fetch(`${await gateway.url()}/a`)).status).toBe(200);
+  });
+});
+
+describe('over HTTP/2', () => {
+  const startFor = async (answer: ScriptedServer['answer']) => {
+    const freed = Promise.withResolvers<void>();
+    const upstream = await startScripted((socket, head) => {
+      socket.once('close', freed.resolve);
+      answer(socket, head);
+    });
+    const { url } = await startGateway({
+      protocol: 'h2c',
+      clientIdleMs,
+      table: {
+        upstreams: { u: { addresses: [upstream.origin] } },
+        routes: [{ path: '/a', upstream: 'u', access: 'public' }],
+      },
+    });
+    const session = connectHttp2(url);
+    const close = async (): Promise<void> => {
+      session.destroy();
+      await upstream.stop();
+    };
+    return { session, freed: freed.promise, [Symbol.asyncDispose]: close };
+  };
+
+  test('a client that waits for an answer is not silent', async () => {
+    await using gateway = await startFor(answerLate);
+    const [head] = (await once(gateway.session.request({ ':path': '/a' }).resume(), 'response')) as [object];
+    expect(head).toMatchObject({ ':status': 200 });
+  });
+
+  test.each([
+    ['takes no answer', { ':path': '/a' }, true],
+    ['stops within its body', { ':path': '/a', ':method': 'POST' }, false],
+  ])('a stream that %s is reset, and the upstream freed; the session goes on', async (_, head, endStream) => {
+    let count = 0;
+    await using gateway = await startFor((socket) => {
+      count += 1;
+      if (count === 1 && endStream) pour(socket, 2 ** 30);
+      else if (count > 1) socket.write(small);
+    });
+    const stream = gateway.session.request(head, { endStream });
+    if (!endStream) stream.write('x'.repeat(50_000));
+    stream.on('error', () => undefined).pause();
+    const closed = new Promise((resolve) => stream.once('close', resolve));
+    await gateway.freed;
+    stream.resume();
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+    const next = gateway.session.request({ ':path': '/a' }).resume();
+    expect(await once(next, 'response')).toMatchObject([
+      { ':status': 200 },
+      expect.anything(),
+      expect.anything(),
+    ]);
+  });
+
+  test('a session without a stream is closed', async () => {
+    await using gateway = await startFor((socket) => socket.write(small));
+    const stream = gateway.session.request({ ':path': '/a' }).resume();
+    await once(stream, 'close');
+    await once(gateway.session, 'close');
+    expect(gateway.session.destroyed).toBe(true);
   });
 });
 

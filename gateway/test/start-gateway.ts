@@ -47,6 +47,7 @@ export interface GatewaySettings {
   createTransport?: UpstreamDependencies['createTransport'];
   upstreams?: Partial<UpstreamDependencies>;
   maxConnectionsPerAddress?: number;
+  clientIdleMs?: number;
   protocol?: 'http1' | 'h2c';
   tls?: { certificate: string; key: string };
   measureWith?: (table: () => ActiveTable) => GatewayMetrics;
@@ -99,7 +100,7 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
     maxConnections: 2_000,
     maxConnectionsPerAddress: settings.maxConnectionsPerAddress ?? 1_000,
     trustedProxies,
-    clientIdleMs: 10_000,
+    clientIdleMs: settings.clientIdleMs ?? 10_000,
     keepAliveMs: 10_000,
   });
   const url = await listenOn(server);
