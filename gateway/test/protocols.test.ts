@@ -88,7 +88,17 @@ describe('HTTP/2', () => {
       'x-forwarded-host': 'gateway.example',
       'x-forwarded-for': '127.0.0.1',
     });
+    expect(JSON.parse(text)).toHaveProperty('via', '2.0 countersign');
     expect(records.at(-1)).toMatchObject({ 'http.route': '/a', 'http.response.status_code': 200 });
+  });
+
+  test.each([
+    ['the same as', 'Gateway.example', 200],
+    ['another than', 'evil.example', 400],
+  ])('a Host that is %s the authority', async (_, host, status) => {
+    const { url } = await startFor({ protocol: 'h2c' });
+    const { head } = await ask(open(url), { ':path': '/a', ':authority': 'gateway.example', host });
+    expect(head[':status']).toBe(status);
   });
 
   test('bodies, refusals and what is not found', async () => {

@@ -85,8 +85,9 @@ export class SortedRequestHeaders {
   readonly forwarded: string[] = [];
   /** Values of every Authorization header. */
   readonly authorization: string[] = [];
-  /** Values of every Host header, and of HTTP/2's authority, which stands for it (RFC 9113 §8.3.1). */
+  /** Values of HTTP/2's authority, and of every Host header beside it that says something else (RFC 9113 §8.3.1). */
   readonly hosts: string[] = [];
+  #authority: string | undefined;
   /** Lower-case names that `Connection` has beside `keep-alive` and `close`. */
   named: ReadonlySet<string> | undefined;
   /** What proxies in front say. */
@@ -130,9 +131,12 @@ export class SortedRequestHeaders {
         this.preflightMethod = value;
         this.forwarded.push(name, value);
         break;
-      case 'host':
       case ':authority':
+        this.#authority = value.toLowerCase();
         this.hosts.push(value);
+        break;
+      case 'host':
+        if (this.#authority === undefined || value.toLowerCase() !== this.#authority) this.hosts.push(value);
         break;
       case 'connection':
         this.named = namedByConnection(value, this.named);

@@ -73,7 +73,8 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
     const principal = checked instanceof Promise ? await checked : checked;
     if (principal) logFields['azp'] = principal.applicationId;
     const limits = prepared.countRequest && (await prepared.countRequest(callerOf(route, principal, client)));
-    const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state);
+    const { httpVersion } = request;
+    const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state, httpVersion);
     const taken = takeBody(request, response, sorted, route.maxBodyBytes);
     const body = taken instanceof Promise ? await taken : taken;
 
@@ -182,13 +183,14 @@ const headersFor = (
   client: Client,
   principal: Principal | undefined,
   { requestContext: { requestId, traceId, spanId, traceFlags, traceState } }: ServiceState,
+  httpVersion: string,
 ): string[] => {
   const headers = dropHeaders.size === 0 ? forwarded : withoutHeaders(forwarded, dropHeaders);
   headers.push('X-Request-Id', requestId, 'traceparent', `00-${traceId}-${spanId}-${traceFlags}`);
   if (traceState !== undefined) headers.push('tracestate', traceState);
   headers.push('X-Forwarded-For', client.forwardedFor, 'X-Forwarded-Proto', client.proto);
   headers.push('X-Forwarded-Host', client.host, 'Forwarded', forwardedElement(client));
-  headers.push('Via', '1.1 countersign');
+  headers.push('Via', `${httpVersion} countersign`);
   if (principal) headers.push(...identityHeaders(principal));
   for (const part of setHeaders) headers.push(part);
   return headers;
