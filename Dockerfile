@@ -37,4 +37,4 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=2s --timeout=3s --start-period=30s --start-interval=500ms --retries=15 \
     CMD ["node", "/app/packages/service-kit/dist/healthcheck.js"]
-CMD ["node", "--enable-source-maps", "--import", "@countersign/service-kit/tracing", "dist/main.js"]
+CMD ["node", "--enable-source-maps", "--import", "/app/packages/service-kit/dist/tracing.js", "dist/main.js"]
