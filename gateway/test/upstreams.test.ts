@@ -5,6 +5,7 @@ import { createAdmission } from '../src/upstream/admission.ts';
 import { createRetryBudget } from '../src/upstream/retry-budget.ts';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
+import { small, startScripted } from './scripted-server.ts';
 import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
 
 afterEach(stopAll);
@@ -44,10 +45,39 @@ describe('several addresses', () => {
 
   test('one of three dead: no request fails, and it is left out after its failures', async () => {
     const addresses = [await deadAddress(), await startUpstream(named('b')), await startUpstream(named('c'))];
-    const { url, events, table } = await gatewayTo(addresses, { failures: 3, ejectMs: 60_000 });
+    const { url, events, records, table } = await gatewayTo(addresses, { failures: 3, ejectMs: 60_000 });
     for (let count = 0; count < 30; count += 1) expect((await fetch(`${url}/x`)).status).toBe(200);
-    expect(events).toMatchObject([{ event: 'address', state: { origin: addresses[0], state: 'ejected' } }]);
-    expect(table.upstreams.get('u')?.state().breaker).toBe('closed');
+    expect(events).toMatchObject([
+      { event: 'address', state: { origin: addresses[0], state: 'ejected', lastFailure: 'connect' } },
+    ]);
+    expect(table.upstreams.get('u')?.state()).toMatchObject({ breaker: 'closed', retries: 3 });
+    const retried = records.filter(({ attempts }) => attempts === 2);
+    expect(retried).toMatchObject(
+      [1, 2, 3].map(() => ({ 'http.response.status_code': 200, retried_after: 'connect' })),
+    );
+  });
+
+  test('one of three dead, and back: it gets its share of the requests again', async () => {
+    await using upstream = await startScripted((socket) => socket.write(small));
+    const addresses = [upstream.origin, await startUpstream(named('b')), await startUpstream(named('c'))];
+    await upstream.stop();
+    let now = 0;
+    const { url, events } = await gatewayTo(
+      addresses,
+      { failures: 1, ejectMs: 1_000 },
+      {},
+      { upstreams: { now: () => now } },
+    );
+    const ask = async (count: number): Promise<string[]> => {
+      const answers: string[] = [];
+      while (answers.length < count) answers.push(await (await fetch(`${url}/x`)).text());
+      return answers.toSorted();
+    };
+    expect(new Set(await ask(6))).toEqual(new Set(['b', 'c']));
+    await upstream.restart();
+    now = 1_000;
+    expect(await ask(9)).toEqual(['b', 'b', 'b', 'c', 'c', 'c', 'ok', 'ok', 'ok']);
+    expect(events).toMatchObject([{ state: { state: 'ejected' } }, { state: { state: 'available' } }]);
   });
 
   test('a request that may have been seen is not sent again, unless it can be', async () => {
@@ -329,5 +359,6 @@ test('retries are a share of requests, and a few', () => {
   expect(spend()).toBe(10);
   for (let count = 0; count < 50; count += 1) budget.deposit();
   expect(spend()).toBe(4); // 50 deposits of a tenth are a hair below five
+  expect(budget).toMatchObject({ taken: 14, refused: 2 });
   expect(createRetryBudget(0).withdraw()).toBe(false);
 });

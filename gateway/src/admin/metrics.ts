@@ -3,6 +3,7 @@ import { type Durations, type Metrics, observeVerifiers } from '@countersign/ser
 import type { TokenVerifier } from '@countersign/shared-auth';
 import type { ParameterizedContext } from 'koa';
 import type { ActiveTable } from '../proxy/active-table.ts';
+import type { UpstreamState } from '../upstream/upstream.ts';
 import type { RecentRequests } from './recent-requests.ts';
 
 export interface GatewayMetricsOptions {
@@ -71,14 +72,11 @@ export const createGatewayMetrics = ({
 
 const observeUpstreams = (metrics: Metrics, table: () => ActiveTable): void => {
   const upstreams = () => [...table().upstreams.values()].map((upstream) => upstream.state());
-  const observe = (
-    name: string,
-    help: string,
-    read: (state: ReturnType<typeof upstreams>[number]) => number,
-  ): void =>
+  const observe = (name: string, help: string, read: (state: UpstreamState) => number): void =>
     metrics.observe({
       name,
       help,
+      type: name.endsWith('_total') ? 'counter' : 'gauge',
       labelNames: ['upstream'],
       read: (say) => {
         for (const state of upstreams()) say({ upstream: state.name }, read(state));
@@ -89,6 +87,23 @@ const observeUpstreams = (metrics: Metrics, table: () => ActiveTable): void => {
   observe('gateway_upstream_breaker_open', '1 when no address may be tried.', ({ breaker }) =>
     breaker === 'open' ? 1 : 0,
   );
+  observe('gateway_upstream_retries_total', 'Requests that were sent again.', ({ retries }) => retries);
+  observe(
+    'gateway_upstream_retries_refused_total',
+    'Requests that were not sent again because the budget of retries was spent.',
+    ({ retriesRefused }) => retriesRefused,
+  );
+  metrics.observe({
+    name: 'gateway_upstream_ejections_total',
+    help: 'How often the address was left out for its failures.',
+    type: 'counter',
+    labelNames: ['upstream', 'address'],
+    read: (say) => {
+      for (const { name, endpoints } of upstreams()) {
+        for (const { origin, ejections } of endpoints) say({ upstream: name, address: origin }, ejections);
+      }
+    },
+  });
   metrics.observe({
     name: 'gateway_upstream_endpoint_available',
     help: '1 when the address may be chosen.',

@@ -54,6 +54,7 @@ export const exchange = async (options: ExchangeOptions): Promise<UpstreamError 
       !isGone(options.response) &&
       upstream.retries.withdraw();
     if (!again) throw bodyProblem(options.body) ?? toProblem(error, endpoint.origin, attempts);
+    options.logFields['retried_after'] = error.kind;
     failed = endpoint;
   }
 };
@@ -153,23 +154,23 @@ class Attempt implements AnswerEvents {
     if (error && headReceived) {
       Object.assign(this.#options.logFields, { 'error.type': 'upstream_broke_off', cause: error.kind });
     }
-    this.#finish(isOurFault(error) ? undefined : error === undefined);
+    this.#finish(isOurFault(error) ? undefined : error === undefined, error?.kind);
     this.#resolve({ headReceived, error });
   }
 
   #breakOff(worked: boolean | undefined, error: Error): void {
     this.#writer.exchange?.abort();
     if (this.#headReceived) cutOff(this.#options.response);
-    this.#finish(worked);
+    this.#finish(worked, 'total_timeout');
     this.#reject(error);
   }
 
   /** @param worked undefined when the attempt tells nothing about the address */
-  #finish(worked: boolean | undefined): void {
+  #finish(worked: boolean | undefined, cause: string | undefined): void {
     if (this.#settled) return;
     this.#settled = true;
     if (this.#total) clearTimeout(this.#total);
-    this.#use.end(worked);
+    this.#use.end(worked, cause);
   }
 }
 

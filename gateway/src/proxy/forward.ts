@@ -144,7 +144,7 @@ const tunnel = async (
     await switchProtocols({ request, response, route, endpoint, use, path, headers, logFields });
     use.end(true);
   } catch (error) {
-    use.end(response.destroyed ? undefined : false);
+    use.end(response.destroyed ? undefined : false, error instanceof UpstreamError ? error.kind : undefined);
     throw error instanceof UpstreamError ? toProblem(error, endpoint.origin, 1) : error;
   }
 };

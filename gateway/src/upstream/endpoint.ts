@@ -28,8 +28,9 @@ export interface EndpointUse {
    * It is over. Call it once.
    *
    * @param worked undefined when the request tells nothing about the address, such as one that a client broke off.
+   * @param cause what went wrong
    */
-  end(worked: boolean | undefined): void;
+  end(worked: boolean | undefined, cause?: string): void;
 }
 
 export interface EndpointState {
@@ -37,6 +38,10 @@ export interface EndpointState {
   state: 'available' | 'ejected' | 'trial' | 'unhealthy';
   outstanding: number;
   failuresInARow: number;
+  /** How often it was left out. */
+  ejections: number;
+  /** What went wrong last, however long ago. */
+  lastFailure: string | undefined;
   openConnections: number;
 }
 
@@ -69,6 +74,8 @@ export const createEndpoint = ({
   let outstanding = 0;
   let failuresInARow = 0;
   let ejections = 0;
+  let ejectionsInARow = 0;
+  let lastFailure: string | undefined;
   let ejectedUntil = 0;
   let trial: EndpointUse | undefined;
   let healthy = true;
@@ -78,22 +85,25 @@ export const createEndpoint = ({
     state: stateName(),
     outstanding,
     failuresInARow,
+    ejections,
+    lastFailure,
     openConnections: transport.stats.open,
   });
   const stateName = (): EndpointState['state'] => {
     if (!healthy) return 'unhealthy';
-    if (ejections === 0) return 'available';
+    if (ejectionsInARow === 0) return 'available';
     return trial || now() >= ejectedUntil ? 'trial' : 'ejected';
   };
   const eject = (): void => {
     ejections += 1;
-    ejectedUntil = now() + Math.min(ejectMs * 2 ** (ejections - 1), longestEjectionMs);
+    ejectionsInARow += 1;
+    ejectedUntil = now() + Math.min(ejectMs * 2 ** (ejectionsInARow - 1), longestEjectionMs);
     onChange(state());
   };
 
   const takeBack = (): void => {
     failuresInARow = 0;
-    ejections = 0;
+    ejectionsInARow = 0;
     ejectedUntil = 0;
     trial = undefined;
     onChange(state());
@@ -106,7 +116,7 @@ export const createEndpoint = ({
     get outstanding() {
       return outstanding;
     },
-    isAvailable: () => healthy && (ejections === 0 || (!trial && now() >= ejectedUntil)),
+    isAvailable: () => healthy && (ejectionsInARow === 0 || (!trial && now() >= ejectedUntil)),
     retryInMs: () => (healthy ? Math.max(0, ejectedUntil - now()) : 1_000),
     begin() {
       outstanding += 1;
@@ -114,26 +124,30 @@ export const createEndpoint = ({
         answered() {
           if (trial === use) takeBack();
         },
-        end(worked) {
+        end(worked, cause) {
           outstanding -= 1;
+          if (worked === false) lastFailure = cause;
           if (trial === use) {
             trial = undefined;
             if (worked === false) eject();
             else if (worked) takeBack();
-          } else if (ejections === 0 && worked !== undefined) {
+          } else if (ejectionsInARow === 0 && worked !== undefined) {
             failuresInARow = worked ? 0 : failuresInARow + 1;
             if (failuresInARow >= failures) eject();
           }
         },
       };
-      if (ejections > 0) trial ??= use;
+      if (ejectionsInARow > 0) trial ??= use;
       return use;
     },
     setHealthy(found) {
       if (found === healthy) return;
       healthy = found;
       if (healthy) takeBack();
-      else onChange(state());
+      else {
+        lastFailure = 'health_check';
+        onChange(state());
+      }
     },
     state,
   };

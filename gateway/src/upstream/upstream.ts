@@ -28,6 +28,9 @@ export interface UpstreamState {
   breaker: 'closed' | 'open';
   inFlight: number;
   queued: number;
+  retries: number;
+  /** Retries that the budget had nothing left for. */
+  retriesRefused: number;
   endpoints: EndpointState[];
 }
 
@@ -61,6 +64,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
   const unresolved = new Set<string>();
   const retired = new Set<Promise<void>>();
   const admission = createAdmission(settings);
+  const retries = createRetryBudget(settings.retryBudget);
   let turn = 0;
 
   const add = (origin: string, address: string): void => {
@@ -135,7 +139,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
   return {
     name,
     admission,
-    retries: createRetryBudget(settings.retryBudget),
+    retries,
     choose,
     ready: () => resolving,
     retryAfterSeconds() {
@@ -147,6 +151,8 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
       breaker: [...endpoints.values()].some(({ endpoint }) => endpoint.isAvailable()) ? 'closed' : 'open',
       inFlight: admission.inFlight,
       queued: admission.queued,
+      retries: retries.taken,
+      retriesRefused: retries.refused,
       endpoints: [...endpoints.values()].map(({ endpoint }) => endpoint.state()),
     }),
     async close() {

@@ -82,7 +82,7 @@ const requestCounter = ({
     'http_server_request_duration_seconds',
     'From the head of a request to the end of its answer.',
   );
-  const problems = counter('http_server_problems_total', 'Answers with a problem, by its code.', [
+  const problems = counter('http_server_problems_total', 'Answers that were a problem or broke off, by code.', [
     'http_route',
     'code',
   ]);
