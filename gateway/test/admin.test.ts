@@ -10,13 +10,14 @@ import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.
 
 afterEach(stopAll);
 
-const start = async () => {
-  const origin = await startUpstream((_request, response) => response.end('ok'));
+const start = async () => startTo(await startUpstream((_request, response) => response.end('ok')));
+
+const startTo = async (origin: string, upstream: object = {}) => {
   const recent = createRecentRequests(() => Date.now());
   const metrics = createMetrics({ name: 'gateway', version: '0' });
   const gateway = await startGateway({
     table: {
-      upstreams: { u: { addresses: [origin] } },
+      upstreams: { u: { addresses: [origin], ...upstream } },
       routes: [{ path: '/a', upstream: 'u', access: 'public', methods: ['GET'] }],
     },
     measureWith: (table) => createGatewayMetrics({ metrics, table, verifiers: new Map(), recent }),
@@ -52,6 +53,30 @@ describe('the admin port', () => {
     });
   });
 
+  test('counts what goes wrong on the way to an upstream: ejections, retries, and those without a budget', async () => {
+    const gone = createServer();
+    const origin = await listenOn(gone);
+    gone.close();
+    const { url, admin } = await startTo(origin, { failures: 1, ejectMs: 1, retryBudget: 0 });
+    await fetch(`${url}/a`);
+    const text = await (await fetch(`${admin}/metrics`)).text();
+    expect(text).toContain(`gateway_upstream_ejections_total{upstream="u",address="${origin}"} 1`);
+    expect(text).toContain('gateway_upstream_retries_total{upstream="u"} 0');
+    expect(text).toContain('gateway_upstream_retries_refused_total{upstream="u"} 1');
+    expect(text).toContain('http_server_problems_total{http_route="/a",code="upstream_unreachable"} 1');
+  });
+
+  test('an answer that broke off is an error, whatever its status', async () => {
+    const origin = await startUpstream((request, response) => {
+      response.writeHead(200, { 'Content-Length': 10 });
+      response.write('half', () => request.socket.destroy());
+    });
+    const { url, admin } = await startTo(origin);
+    const response = await fetch(`${url}/a`);
+    await expect(response.text()).rejects.toThrow();
+    expect(await (await fetch(admin)).text()).toContain('/a upstream_broke_off: 1');
+  });
+
   test('draws the last two minutes, without a script', async () => {
     const { url, admin } = await start();
     await fetch(`${url}/a/1`);
@@ -59,9 +84,9 @@ describe('the admin port', () => {
     const response = await fetch(admin);
     const page = await response.text();
     expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'none'/);
-    expect(page.match(/<svg /g)).toHaveLength(2);
+    expect(page.match(/<svg /g)).toHaveLength(3);
     expect(page).not.toContain('<script');
-    expect(page).toContain('<td>none</td>');
+    expect(page).toMatch(/<text [^>]*>none 404: 1<\/text><rect /);
   });
 
   test('is read only, and is not read through a name that a page elsewhere made up', async () => {

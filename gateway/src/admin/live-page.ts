@@ -8,6 +8,7 @@ body { max-width: 60rem; margin: 1.5rem auto; padding: 0 1rem; }
 figure { margin: 0 0 1.5rem; }
 svg { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 0.25rem; }
 polyline { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+text { font-size: 11px; fill: currentColor; } rect { fill: #dc2626; }
 .a { stroke: #2563eb; } .b { stroke: #d97706; } .c { stroke: #dc2626; }
 table { border-collapse: collapse; width: 100%; margin-bottom: 1.5rem; }
 th, td { text-align: start; padding: 0.25rem 0.75rem; border-bottom: 1px solid var(--line); }`;
@@ -46,6 +47,24 @@ const chart = (title: string, unit: string, lines: readonly Line[]): string => {
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">${polylines.join('')}</svg></figure>`;
 };
 
+type ErrorCount = ReturnType<RecentRequests['errors']>[number];
+
+const barStep = 28;
+
+/** A line of text and a bar for each. */
+const bars = (title: string, errors: readonly ErrorCount[]): string => {
+  const most = Math.max(1, ...errors.map(({ count }) => count));
+  const labels = errors.map(({ route, cause, count }) => escaped(`${route} ${cause}: ${count}`));
+  const drawn = errors.map(({ count }, index) => {
+    const y = index * barStep;
+    const text = `<text x="4" y="${y + 13}">${labels[index]}</text>`;
+    return `${text}<rect x="4" y="${y + 17}" width="${((count / most) * (width - 8)).toFixed(1)}" height="6"/>`;
+  });
+  const label = `${title}: ${labels.join(', ') || 'none'}`;
+  return `<figure><figcaption>${title}</figcaption>
+<svg viewBox="0 0 ${width} ${Math.max(1, errors.length) * barStep}" role="img" aria-label="${label}">${drawn.join('')}</svg></figure>`;
+};
+
 const row = (cells: readonly (string | number)[]): string =>
   `<tr>${cells.map((cell) => `<td>${escaped(String(cell))}</td>`).join('')}</tr>`;
 
@@ -77,21 +96,14 @@ ${chart('Latency', 'ms', [
 ])}
 <h2>Upstreams</h2>
 ${table(
-  ['Upstream', 'Breaker', 'In flight', 'Queued', 'Address', 'State', 'Connections'],
+  ['Upstream', 'Breaker', 'In flight', 'Queued', 'Address', 'State', 'Last failure', 'Connections'],
   upstreams.flatMap(({ name, breaker, inFlight, queued, endpoints }) =>
-    endpoints.map(({ origin, state, openConnections }) =>
-      row([name, breaker, inFlight, queued, origin, state, openConnections]),
+    endpoints.map(({ origin, state, lastFailure, openConnections }) =>
+      row([name, breaker, inFlight, queued, origin, state, lastFailure ?? '', openConnections]),
     ),
   ),
 )}
-<h2>Errors of the last ${shownSeconds} seconds</h2>
-${table(
-  ['Route', 'Cause', 'Count'],
-  recent
-    .errors()
-    .slice(0, 20)
-    .map(({ route, cause, count }) => row([route, cause, count])),
-)}
+${bars(`Errors of the last ${shownSeconds} seconds by route and cause`, recent.errors().slice(0, 20))}
 </body>
 </html>
 `;

@@ -3,7 +3,7 @@ export interface FinishedRequest {
   ms: number;
   status: number;
   route: string;
-  /** Code of the problem that the gateway answered with. */
+  /** Code of the problem that the gateway answered with, or of what broke its answer off. */
   code: string | undefined;
 }
 
@@ -54,7 +54,7 @@ export const createRecentRequests = (now: () => number): RecentRequests => {
       const place =
         bucket.requests <= sampleSize ? bucket.requests - 1 : Math.floor(Math.random() * bucket.requests);
       if (place < sampleSize) bucket.sample[place] = ms;
-      if (status < 400) return;
+      if (status < 400 && code === undefined) return;
       bucket.errors += 1;
       const cause = `${route} ${code ?? status}`;
       if (bucket.causes.size < 100) bucket.causes.set(cause, (bucket.causes.get(cause) ?? 0) + 1);
