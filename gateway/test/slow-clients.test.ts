@@ -179,6 +179,28 @@ describe('over HTTP/2', () => {
   });
 });
 
+test('a small body that trickles longer than totalMs: 408, and the upstream hears nothing', async () => {
+  await using upstream = await startScripted((socket) => socket.write(small));
+  const timeouts = { totalMs: 400 };
+  const { url } = await startGateway({
+    table: {
+      upstreams: { u: { addresses: [upstream.origin] } },
+      routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts }],
+    },
+  });
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write('POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n');
+  const drip = setInterval(() => socket.write('x'), 50);
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  await new Promise((resolve) => socket.once('close', resolve));
+  clearInterval(drip);
+  expect(text).toMatch(/^HTTP\/1\.1 408 /);
+  expect(text).toContain('request_timeout');
+  expect(upstream.heads).toEqual([]);
+});
+
 test.each([
   ['before the head: 504', '', 504],
   ['after it: cut off', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 200],

@@ -18,6 +18,8 @@ export interface ExchangeOptions {
   /** Headers for the upstream, without `Host`. */
   headers: readonly string[];
   body: RequestBody;
+  /** When it has to be over, of `performance.now()`. */
+  endsAtMs: number | undefined;
   answer: AnswerHeaders;
   /** The request's completion record gets these. Added to before the answer can be over. */
   logFields: Record<string, unknown>;
@@ -115,7 +117,7 @@ class Attempt implements AnswerEvents {
   }
 
   start(): void {
-    const { request, response, route, path, headers, body } = this.#options;
+    const { request, response, route, path, headers, body, endsAtMs } = this.#options;
     const endpoint = this.#endpoint;
     if (isGone(response)) {
       this.#breakOff(undefined, new ClientGoneError());
@@ -132,10 +134,10 @@ class Attempt implements AnswerEvents {
       body: body.body,
       contentLength: body.contentLength,
     };
-    const { totalMs } = route.timeouts;
     this.#writer.exchange = endpoint.transport.send(upstreamRequest, this.#writer, route.timeouts);
-    if (totalMs !== undefined) {
-      this.#total = setTimeout(() => this.#breakOff(false, timedOut(endpoint.origin)), totalMs);
+    if (endsAtMs !== undefined) {
+      const giveUp = (): void => this.#breakOff(false, timedOut(endpoint.origin));
+      this.#total = setTimeout(giveUp, endsAtMs - performance.now());
     }
   }
 

@@ -75,7 +75,9 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
     const limits = prepared.countRequest && (await prepared.countRequest(callerOf(route, principal, client)));
     const { httpVersion } = request;
     const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state, httpVersion);
-    const taken = takeBody(request, response, sorted, route.maxBodyBytes);
+    const { totalMs } = route.timeouts;
+    const endsAtMs = totalMs === undefined ? undefined : state.startMs + totalMs;
+    const taken = takeBody(request, response, sorted, route.maxBodyBytes, endsAtMs);
     const body = taken instanceof Promise ? await taken : taken;
 
     const switching = asksForWebSocket(request, sorted, route);
@@ -110,6 +112,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
         path,
         headers,
         body,
+        endsAtMs,
         answer,
         logFields,
         onAnswered,

@@ -26,16 +26,26 @@ const tooLarge = (maxBodyBytes: number): ProblemError =>
     code: 'payload_too_large',
   });
 
+const tooSlow = (): ProblemError =>
+  new ProblemError('The body of this request took too long.', {
+    status: 408,
+    code: 'request_timeout',
+    headers: { Connection: 'close' },
+  });
+
 /**
  * Takes a request's body: none, a small one whole, a larger one as the stream that it is.
  *
- * @throws {ProblemError} 413 when it is announced as too long, 400 for one on GET or HEAD, which servers read differently.
+ * @param endsAtMs when the exchange has to be over, of `performance.now()`.
+ * @throws {ProblemError} 413 when it is announced as too long, 400 for one on GET or HEAD, which servers read differently,
+ *   408 when a small one is not there in time.
  */
 export const takeBody = (
   request: IncomingMessage,
   response: ServerResponse,
   { contentLength: announced, transferEncoding: chunked, expect }: SortedRequestHeaders,
   maxBodyBytes: number,
+  endsAtMs: number | undefined,
 ): RequestBody | Promise<RequestBody> => {
   const length = announced === undefined ? undefined : Number(announced);
   const unframed = length === undefined && hasUnframedBody(request);
@@ -62,7 +72,7 @@ export const takeBody = (
   if (expect !== undefined) response.writeContinue();
   if (length === undefined) return { body: limited(request, maxBodyBytes), contentLength: undefined };
   if (length > smallBodyBytes) return { body: request, contentLength: length };
-  return collect(request, length);
+  return collect(request, length, endsAtMs);
 };
 
 /**
@@ -91,9 +101,17 @@ const hasUnframedBody = (request: IncomingMessage): boolean =>
   isHttp2(request) &&
   (request as { stream?: { endAfterHeaders?: boolean } }).stream?.endAfterHeaders === false;
 
-const collect = (request: IncomingMessage, length: number): Promise<RequestBody> =>
+const collect = (
+  request: IncomingMessage,
+  length: number,
+  endsAtMs: number | undefined,
+): Promise<RequestBody> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    if (endsAtMs !== undefined) {
+      const overdue = setTimeout(() => reject(tooSlow()), endsAtMs - performance.now());
+      request.once('close', () => clearTimeout(overdue));
+    }
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.once('end', () => {
       const [first] = chunks;

@@ -54,7 +54,7 @@ const timeouts = z
     headMs: milliseconds(600_000).default(30_000),
     /** Between two pieces of a body, either way. */
     idleMs: milliseconds(600_000).default(30_000),
-    /** For the whole exchange; without it, as long as bytes flow. */
+    /** For the whole exchange, from the request's head on; without it, as long as bytes flow. */
     totalMs: milliseconds(86_400_000).optional(),
   })
   .prefault({});
