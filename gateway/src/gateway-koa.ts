@@ -11,6 +11,7 @@ import Koa, { type ParameterizedContext } from 'koa';
 import type { GatewayMetrics } from './admin/metrics.ts';
 import { SortedRequestHeaders } from './headers/request-headers.ts';
 import type { Forward } from './proxy/forward.ts';
+import { ClientGoneError } from './proxy/request-body.ts';
 
 type Context = ParameterizedContext<ServiceState>;
 type Stack = (ctx: Context) => Promise<void>;
@@ -48,10 +49,14 @@ export class GatewayKoa extends Koa<ServiceState> {
     const headers = new SortedRequestHeaders(ctx.req.rawHeaders);
     this.#observe(ctx, headers);
     ctx.res.statusCode = 404;
+    // Node reads nothing that was sent together with an offer to switch.
+    if (headers.upgrade !== undefined) ctx.res.shouldKeepAlive = false;
     let rest = stack;
     try {
       if (await this.#options.forward(ctx, headers)) return;
     } catch (error) {
+      // Nobody is left to answer, and nothing went wrong here.
+      if (error instanceof ClientGoneError) return;
       rest = async () => {
         throw error;
       };

@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server, ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  ServerResponse,
+} from 'node:http';
 import { createSecureServer, createServer as createHttp2Server } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
@@ -21,7 +27,12 @@ export interface ListenerOptions {
   keepAliveMs: number;
 }
 
+/** Any other protocol is as if nobody had asked for it. */
+const wantsWebSocket = ({ method, headers }: IncomingMessage): boolean =>
+  method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
+
 const limits = {
+  shouldUpgradeCallback: wantsWebSocket,
   // Slow heads hold a connection for nothing; Node's default is a minute.
   headersTimeout: 10_000,
   // Bodies are bounded by the idle timeout, which a long upload that moves does not hit.
@@ -52,8 +63,8 @@ export const createListener = (options: ListenerOptions): Server => {
 };
 
 /**
- * Node hands every request that asks for another protocol to this event, with its bare socket. It goes through the same
- * stack as any other; what does not switch is answered, and the connection is closed after it.
+ * Node hands a request for a WebSocket to this event, with its bare socket. It goes through the same stack as any other;
+ * what does not switch is answered, and the connection is closed after it.
  */
 const answerUpgrade = (
   handle: RequestListener,
@@ -61,11 +72,17 @@ const answerUpgrade = (
   socket: Socket,
   head: Buffer,
 ): void => {
+  // It has to wait for the answers before it, and would be in the middle of them.
+  if ((socket as { _httpMessage?: unknown })._httpMessage) {
+    socket.destroy();
+    return;
+  }
   socket.on('error', () => socket.destroy());
+  socket.on('timeout', () => socket.destroy());
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket);
-  response.once('finish', () => socket.end());
+  response.once('finish', () => socket.destroySoon());
   request.upgradeHead = head;
   handle(request, response);
 };

@@ -100,5 +100,6 @@ export const assertSpoken = (request: IncomingMessage): void => {
   if (!isHttp2(request) && httpVersion !== '1.1' && httpVersion !== '1.0') {
     throw refusal('Only HTTP/1.1 and 1.0 are spoken here.', 505, 'http_version_not_supported');
   }
-  if (proxyMethods.has(method)) throw refusal(`${method} is not served here.`, 501, 'not_implemented');
+  if (proxyMethods.has(method.toUpperCase()))
+    throw refusal(`${method} is not served here.`, 501, 'not_implemented');
 };

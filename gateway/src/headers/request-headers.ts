@@ -19,6 +19,8 @@ const reservedHeaders: ReadonlySet<string> = new Set([
   'true-client-ip', // the same, from CDNs
   'x-client-ip', // the same
   'x-cluster-client-ip', // the same
+  'x-forwarded', // some proxies' name for Forwarded
+  'x-http-method', // OData's name for the next
   'x-http-method-override', // some frameworks let it replace the method that was checked
   'x-method-override', // the same
   'x-original-url', // some frameworks route by it
@@ -60,7 +62,16 @@ type ReadHeader = (typeof readHeaders)[number];
 
 /** Headers whose values the gateway needs. */
 const readHeaders = [
-  ...[':authority', 'host', 'connection', 'authorization', 'origin', 'content-length', 'transfer-encoding'],
+  ...[
+    ':authority',
+    'host',
+    'connection',
+    'authorization',
+    'cookie',
+    'origin',
+    'content-length',
+    'transfer-encoding',
+  ],
   ...['expect', 'upgrade', 'access-control-request-method'],
   ...['x-request-id', 'traceparent', 'tracestate'],
   ...['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'],
@@ -93,6 +104,7 @@ export class SortedRequestHeaders {
   /** What proxies in front say. */
   readonly said: ForwardedBy = { for: undefined, proto: undefined, host: undefined };
   origin: string | undefined;
+  #cookieAt = -1;
   contentLength: string | undefined;
   transferEncoding: string | undefined;
   expect: string | undefined;
@@ -112,6 +124,14 @@ export class SortedRequestHeaders {
     }
   }
 
+  /** HTTP/2 clients send each cookie by itself; HTTP/1.1 has one header for them (RFC 9113 §8.2.3). */
+  #addCookie(name: string, value: string): void {
+    if (this.#cookieAt === -1) {
+      this.forwarded.push(name, value);
+      this.#cookieAt = this.forwarded.length - 1;
+    } else this.forwarded[this.#cookieAt] += `; ${value}`;
+  }
+
   #take(kind: RequestHeaderKind, name: string, value: string): void {
     switch (kind) {
       case 'forwarded':
@@ -122,6 +142,9 @@ export class SortedRequestHeaders {
       case 'authorization':
         this.authorization.push(value);
         this.forwarded.push(name, value);
+        break;
+      case 'cookie':
+        this.#addCookie(name, value);
         break;
       case 'origin':
         this.origin = value;

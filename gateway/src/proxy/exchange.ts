@@ -136,8 +136,10 @@ class Attempt implements AnswerEvents {
     };
     this.#writer.exchange = endpoint.transport.send(upstreamRequest, this.#writer, route.timeouts);
     if (endsAtMs !== undefined) {
-      const giveUp = (): void => this.#breakOff(false, timedOut(endpoint.origin));
-      this.#total = setTimeout(giveUp, endsAtMs - performance.now());
+      this.#total = setTimeout(() => {
+        // Once it has begun to answer, it may well be the client that takes its time.
+        this.#breakOff(this.#headReceived ? undefined : false, timedOut(endpoint.origin));
+      }, endsAtMs - performance.now());
     }
   }
 

@@ -69,7 +69,7 @@ export const takeBody = (
     throw tooLarge(maxBodyBytes);
   }
   // The client waits until somebody wants the body (RFC 9110 §10.1.1); nobody does before the checks have passed.
-  if (expect !== undefined) response.writeContinue();
+  if (expect !== undefined && request.httpVersion !== '1.0') response.writeContinue();
   if (length === undefined) return { body: limited(request, maxBodyBytes), contentLength: undefined };
   if (length > smallBodyBytes) return { body: request, contentLength: length };
   return collect(request, length, endsAtMs);

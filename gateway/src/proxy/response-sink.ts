@@ -4,7 +4,7 @@ import { sortResponseHeaders } from '../headers/response-headers.ts';
 import { cutOff } from './client-response.ts';
 import { type Coding, encodeAnswer } from './compression.ts';
 import { atEndOfTurn } from '../transport/end-of-turn.ts';
-import type { Exchange, ResponseSink, UpstreamError } from '../transport/transport.ts';
+import { type Exchange, type ResponseSink, UpstreamError } from '../transport/transport.ts';
 
 /** Bodies up to this go out with their head in one write. */
 const smallBodyBytes = 16 * 1024;
@@ -51,7 +51,7 @@ export class ResponseWriter implements ResponseSink {
   }
 
   onInformation(status: number, headers: string[]): void {
-    if (status !== 103) return;
+    if (status !== 103 || this.#response.req.httpVersion === '1.0') return;
     const links = headers.filter(
       (_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === 'link',
     );
@@ -94,7 +94,15 @@ export class ResponseWriter implements ResponseSink {
 
   onEnd(trailers: string[]): void {
     const response = this.#response;
-    if (!this.#headWritten) this.#writeHead();
+    try {
+      if (!this.#headWritten) this.#writeHead();
+    } catch (cause) {
+      // HTTP/2 has rules of its own, and this exchange is over: nobody else would be told.
+      cutOff(response);
+      const message = 'the answer cannot be written';
+      this.#events.onDone(new UpstreamError('protocol', message, { headReceived: true, cause }));
+      return;
+    }
     const whole = this.#whole;
     // Node joins a latin1 string with the head into one write; a buffer would be a second one.
     if (whole) atEndOfTurn(() => response.end(whole.toString('latin1'), 'latin1'));

@@ -64,6 +64,11 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     return this.#options.deadlines.clock.now() >= this.#expiresAt;
   }
 
+  /** Everything that there is of the request's body went out. */
+  get awaitsBody(): boolean {
+    return this.#body !== undefined && !this.#socket.writableNeedDrain;
+  }
+
   /** Sends the request of an exchange, at once or as soon as the connection is open. */
   carry(exchange: Http1Exchange): void {
     this.#exchange = exchange;

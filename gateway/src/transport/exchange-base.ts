@@ -51,6 +51,11 @@ export abstract class BaseExchange implements Exchange, Timed {
   /** Takes the response up again after `progress.paused`. */
   protected abstract resumeReading(): void;
 
+  /** Whether the upstream would take more of the body than there is: who is slow then is the client. */
+  protected awaitsBody(): boolean {
+    return false;
+  }
+
   /** Lets go of the request's body and closes the connection. */
   protected abstract disconnect(): void;
 
@@ -69,7 +74,10 @@ export abstract class BaseExchange implements Exchange, Timed {
 
   checkDeadline(now: number): void {
     const kind = this.progress.overdue(now);
-    if (kind !== undefined) this.fail(kind, `the upstream took too long: ${this.progress.phase}`);
+    if (kind === undefined) return;
+    if (this.progress.phase === 'sending' && this.awaitsBody())
+      this.fail('body', 'the body of the request stopped');
+    else this.fail(kind, `the upstream took too long: ${this.progress.phase}`);
   }
 
   /** Ends the exchange with an error, unless it is over. */
@@ -126,7 +134,13 @@ const withoutLength = (headers: string[]): string[] =>
 
 /** Fields that come too late in a trailer, or were put there to be believed (RFC 9110 §6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
-  'connection', // concerns this hop
+  'connection', // concerns this hop, as the next five; HTTP/2 has none of them
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'upgrade',
+  'proxy-authenticate', // concerns this hop
   'content-encoding', // says how to read what was read already, as the next three
   'content-length',
   'content-range',

@@ -9,6 +9,10 @@ export class Http1Exchange extends BaseExchange {
     this.connection?.resume();
   }
 
+  protected override awaitsBody(): boolean {
+    return this.connection?.awaitsBody ?? false;
+  }
+
   protected override disconnect(): void {
     this.connection?.destroy();
   }

@@ -1,3 +1,4 @@
+import { createBlockOutput } from './block-output.ts';
 import pino, { type DestinationStream, type Logger } from 'pino';
 
 export type { Logger } from 'pino';
@@ -31,15 +32,9 @@ export const createLogger = (options: LoggerOptions): Logger =>
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError, req: describeRequest, res: describeResponse },
     },
-    options.destination ?? (options.buffered ? bufferedOutput() : pino.destination({ dest: 1, sync: true })),
+    options.destination ??
+      (options.buffered ? createBlockOutput(1) : pino.destination({ dest: 1, sync: true })),
   );
-
-/** A block is written by the thread that fills it: to hand it to another one costs more than the write. */
-const bufferedOutput = (): DestinationStream => {
-  const output = pino.destination({ dest: 1, sync: true, minLength: 8_192, periodicFlush: 200 });
-  process.once('exit', () => output.flushSync());
-  return output;
-};
 
 interface LoggerParts {
   [pino.symbols.streamSym]: DestinationStream;
