@@ -95,7 +95,7 @@ describe('caller-api --once export', () => {
 
   test('does not go on in a file that is not the one', async () => {
     const [output, resume] = [file('other.ndjson'), file('other.cursor')];
-    writeFileSync(resume, JSON.stringify({ cursor: 'x', records: 1_000, bytes: 80_000 }));
+    writeFileSync(resume, JSON.stringify({ cursor: 'x', records: 1_000, bytes: 80_000, file: '0:0' }));
     expect(await exported([...exportJob, '--resume', resume], output)).toMatchObject({
       code: 64,
       log: expect.stringContaining('append to the file (>>)'),

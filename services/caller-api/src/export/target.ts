@@ -1,4 +1,13 @@
-import { ftruncateSync, fstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  ftruncateSync,
+  fstatSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { z } from 'zod';
 
 /** Where records go, by blocks. */
 export interface ExportTarget {
@@ -23,12 +32,16 @@ export class ExportUsageError extends Error {
 }
 
 /** What the file of a broken-off export holds. */
-interface Progress {
-  cursor: string;
-  records: number;
+const progressSchema = z.object({
+  cursor: z.string(),
+  records: z.int().min(0),
   /** Length of the output behind the last whole block. */
-  bytes: number;
-}
+  bytes: z.int().min(0),
+  /** Device and inode of the output. */
+  file: z.string(),
+});
+
+type Progress = z.output<typeof progressSchema>;
 
 export interface TargetOptions {
   output: NodeJS.WritableStream & { fd: number };
@@ -46,21 +59,24 @@ export interface TargetOptions {
  */
 export const openTarget = ({ output, progressFile, onBlock }: TargetOptions): ExportTarget => {
   const progress = progressFile === undefined ? undefined : readProgress(progressFile);
-  let { cursor, records, bytes }: Partial<Progress> & { records: number; bytes: number } = progress ?? {
+  const stat = fstatSync(output.fd, { bigint: true });
+  const file = `${stat.dev}:${stat.ino}`;
+  let { cursor, records, bytes }: Pick<Progress, 'records' | 'bytes'> & Partial<Progress> = progress ?? {
     records: 0,
-    bytes: 0,
+    bytes: Number(stat.size),
   };
-  if (progressFile !== undefined) {
-    const stat = fstatSync(output.fd);
-    if (!stat.isFile()) throw new ExportUsageError('With --resume, standard output has to be a file.');
-    if (stat.size < bytes) {
+  if (progressFile !== undefined && !stat.isFile()) {
+    throw new ExportUsageError('With --resume, standard output has to be a file.');
+  }
+  if (progress) {
+    if (progress.file !== file || stat.size < bytes) {
       throw new ExportUsageError(
-        `Standard output is shorter than what ${progressFile} says is there: append to the file (>>) that the export began in, or remove ${progressFile}.`,
+        `Standard output is not the file that ${progressFile} speaks of, or shorter: append to the file (>>) that the export began in, or remove ${progressFile}.`,
       );
     }
-    if (progress) ftruncateSync(output.fd, bytes);
-    else ({ size: bytes } = stat);
+    ftruncateSync(output.fd, bytes);
   }
+  const write = stat.isFile() ? writeToFile : writeToStream;
   // Told by the callback of each write as well; without a listener it would end the process.
   output.on('error', () => undefined);
   return {
@@ -76,7 +92,7 @@ export const openTarget = ({ output, progressFile, onBlock }: TargetOptions): Ex
       bytes += Buffer.byteLength(text);
       records += lines.length;
       cursor = next;
-      if (progressFile !== undefined) writeProgress(progressFile, { cursor, records, bytes });
+      if (progressFile !== undefined) writeProgress(progressFile, { cursor, records, bytes, file });
       onBlock(records);
     },
     finish() {
@@ -85,11 +101,23 @@ export const openTarget = ({ output, progressFile, onBlock }: TargetOptions): Ex
   };
 };
 
-const write = (output: NodeJS.WritableStream, text: string): Promise<void> =>
+const outputError = (error: Error): ExportOutputError =>
+  new ExportOutputError(`The records cannot be written: ${error.message}`, { cause: error });
+
+/** Node's own stream on a file takes a write for done of which the disk took a part only. */
+const writeToFile = async ({ fd }: TargetOptions['output'], text: string): Promise<void> => {
+  const bytes = Buffer.from(text);
+  try {
+    for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+  } catch (error) {
+    throw outputError(error as Error);
+  }
+};
+
+const writeToStream = (output: TargetOptions['output'], text: string): Promise<void> =>
   new Promise((resolve, reject) => {
     output.write(text, (error) => {
-      if (error)
-        reject(new ExportOutputError(`The records cannot be written: ${error.message}`, { cause: error }));
+      if (error) reject(outputError(error));
       else resolve();
     });
   });
@@ -104,14 +132,10 @@ const readProgress = (file: string): Progress | undefined => {
     throw new ExportUsageError(`${file} cannot be read (${code}).`);
   }
   try {
-    const { cursor, records, bytes } = JSON.parse(text) as Partial<Progress>;
-    if (typeof cursor === 'string' && Number.isInteger(records) && Number.isInteger(bytes)) {
-      return { cursor, records: records as number, bytes: bytes as number };
-    }
+    return progressSchema.parse(JSON.parse(text));
   } catch {
-    // Told below.
+    throw new ExportUsageError(`${file} does not say how far an export has come.`);
   }
-  throw new ExportUsageError(`${file} does not say how far an export has come.`);
 };
 
 /** Whole or not at all. */
