@@ -7,7 +7,7 @@ import { configSchema, parseRecordsConfig } from './config.ts';
 import { createObservation } from './observation.ts';
 import { createRecordStore } from './store/create-record-store.ts';
 import { assertMigrated } from './store/migrations.ts';
-import { openDatabase } from './store/open-database.ts';
+import { openDatabase, reach } from './store/open-database.ts';
 
 const service = packageIdentity(new URL('../package.json', import.meta.url));
 const hourMs = 3_600_000;
@@ -16,7 +16,7 @@ await runService(service, async () => {
   const config = parseRecordsConfig(configSchema, process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
   const database = openDatabase(config, process.env, logger);
-  await assertMigrated(database.reads, database.engine);
+  await reach(database, () => assertMigrated(database.reads, database.engine));
   const metrics = createMetrics(service);
   const observation = createObservation(metrics, database);
   const store = observation.store(createRecordStore(database));

@@ -1,7 +1,7 @@
 import { createLogger, packageIdentity, runService } from '@countersign/service-kit';
 import { migrateConfigSchema, parseRecordsConfig } from './config.ts';
 import { migrate } from './store/migrations.ts';
-import { openDatabase } from './store/open-database.ts';
+import { openDatabase, reach } from './store/open-database.ts';
 
 const service = {
   ...packageIdentity(new URL('../package.json', import.meta.url)),
@@ -13,7 +13,7 @@ await runService(service, async () => {
   const config = parseRecordsConfig(migrateConfigSchema, process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
   const database = openDatabase(config, process.env, logger);
-  const migrations = await migrate(database.writes, database.engine);
+  const migrations = await reach(database, () => migrate(database.writes, database.engine));
   logger.info({ migrations }, migrations.length > 0 ? 'migrated' : 'nothing to migrate');
   await database.close();
 });

@@ -51,3 +51,23 @@ const describedApplication = (env: Environment): ReturnType<typeof azureApplicat
     throw new ConfigError([`DATABASE_TOKEN_SCOPE needs an application: ${(error as Error).message}`]);
   }
 };
+
+/**
+ * Work without which the service cannot start.
+ *
+ * @throws {ConfigError} where the database cannot be reached.
+ */
+export const reach = async <Result>(
+  database: RecordDatabase,
+  work: () => Promise<Result>,
+): Promise<Result> => {
+  try {
+    return await work();
+  } catch (error) {
+    if (!database.isUnavailable(error)) throw error;
+    const { message, code } = error as NodeJS.ErrnoException;
+    throw new ConfigError([
+      `the database cannot be used (${message || code}): check DATABASE_URL and what goes with it`,
+    ]);
+  }
+};
