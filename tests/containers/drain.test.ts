@@ -1,7 +1,6 @@
 /** How a pod of the gateway is stopped, with its image, its user and the numbers of its manifest. */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { Agent, get } from 'node:http';
-import { fileURLToPath } from 'node:url';
 import { setInterval } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -19,8 +18,7 @@ import { canRender, exampleSite, render } from '../manifests/render.ts';
 jest.setTimeout(300_000);
 
 const run = promisify(execFile);
-const repository = fileURLToPath(new URL('../..', import.meta.url));
-const image = 'countersign-drain-test/gateway';
+const image = 'countersign/gateway';
 
 /** Answers when as many milliseconds have passed as the path says. */
 const upstreamScript = `
@@ -38,10 +36,6 @@ let upstream: StartedTestContainer;
 let pods: StartedTestContainer[] = [];
 
 beforeAll(async () => {
-  const build = spawnSync('docker', ['build', '--build-arg', 'SERVICE=gateway', '--tag', image, repository], {
-    stdio: 'inherit',
-  });
-  if (build.status !== 0) throw new Error(`docker build failed with exit code ${build.status}`);
   network = await new Network().start();
   upstream = await new GenericContainer(image)
     .withNetwork(network)

@@ -1,0 +1,120 @@
+/** What is wrong before anything runs: one sentence at the end of the log that says what to mend, and an exit code. */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, jest, test } from '@jest/globals';
+import { localApplications, localTenantId } from '@countersign/cli';
+import { repository } from './composed-system.ts';
+
+jest.setTimeout(100_000);
+
+interface Ended {
+  code: number;
+  /** The last line of standard output and of standard error. */
+  output: string;
+  error: string;
+}
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+
+const ends = (...parameters: string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile('docker', parameters, { cwd: repository }, (error, stdout, stderr) => {
+      resolve({ code: Number(error?.code ?? 0), output: lastLine(stdout), error: lastLine(stderr) });
+    });
+  });
+
+const variables = (values: Record<string, string>): string[] =>
+  Object.entries(values).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
+
+const entra = { AZURE_AUTHORITY_HOST: 'https://local-entra:8443', AZURE_TENANT_ID: localTenantId };
+
+test('a secret file that is missing', async () => {
+  const settings = variables({
+    ...entra,
+    ACCESS_MODE: 'anonymous',
+    AZURE_CLIENT_ID: localApplications.api2,
+    AZURE_CLIENT_SECRET_FILE: '/run/secrets/client-secret',
+    RECORDS_API_URL: 'http://records-api:8081',
+    RECORDS_API_SCOPE: `api://${localApplications.api1}/.default`,
+  });
+  const { code, output } = await ends('run', '--rm', ...settings, 'countersign/caller-api');
+  expect(code).toBe(1);
+  expect(JSON.parse(output)).toMatchObject({
+    level: 'fatal',
+    msg: expect.stringContaining('AZURE_CLIENT_SECRET_FILE names the file /run/secrets/client-secret'),
+  });
+});
+
+test.each(['dist/migrate.js', 'dist/main.js'])('a database that cannot be reached: %s', async (main) => {
+  const settings = variables({
+    ...entra,
+    API_CLIENT_ID: localApplications.api1,
+    DATABASE_URL: 'postgres://records@127.0.0.1:1/records',
+    DATABASE_PASSWORD_FILE: '/etc/hostname',
+    DATABASE_TLS: 'off',
+  });
+  const { code, output } = await ends('run', '--rm', ...settings, 'countersign/records-api', 'node', main);
+  expect(code).toBe(1);
+  expect(JSON.parse(output)).toMatchObject({
+    level: 'fatal',
+    msg: expect.stringMatching(/database cannot be used \(.*ECONNREFUSED.*check DATABASE_URL/),
+  });
+});
+
+test('a tenant id that is none', async () => {
+  const settings = variables({
+    ...entra,
+    AZURE_TENANT_ID: 'mine',
+    APIS: `records-api=${localApplications.api1}`,
+  });
+  const { code, output } = await ends('run', '--rm', ...settings, 'countersign/gateway');
+  expect(code).toBe(1);
+  expect(JSON.parse(output)).toMatchObject({
+    msg: expect.stringContaining('AZURE_TENANT_ID must be a GUID'),
+  });
+});
+
+test('a port that is taken', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { code, error } = await ends(
+    ...['run', '--rm', '--publish', `127.0.0.1:${port}:8080`, 'countersign/gateway'],
+  );
+  server.close();
+  expect(code).toBe(125);
+  expect(error).toMatch(/Run 'docker run --help'|address already in use/);
+});
+
+test('.env that cannot be read, or lacks what compose/entra.yaml needs', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
+  const config = (file: string): Promise<Ended> =>
+    ends(
+      ...[
+        'compose',
+        '--env-file',
+        file,
+        '-f',
+        'docker-compose.yml',
+        '-f',
+        'compose/entra.yaml',
+        'config',
+        '--quiet',
+      ],
+    );
+  expect(await config(join(folder, 'missing'))).toMatchObject({
+    code: 14,
+    error: expect.stringContaining('missing'),
+  });
+  await writeFile(join(folder, 'broken'), 'AZURE_TENANT_ID="no end\n');
+  expect((await config(join(folder, 'broken'))).code).not.toBe(0);
+  await writeFile(join(folder, 'half'), `AZURE_TENANT_ID=${localTenantId}\n`);
+  expect(await config(join(folder, 'half'))).toMatchObject({
+    error: expect.stringContaining('see .env.example'),
+  });
+  await rm(folder, { recursive: true });
+});

@@ -1,0 +1,203 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect } from '@jest/globals';
+import { type LocalApplication, type LogLine, localApplications, localTenantId } from '@countersign/cli';
+import { DockerComposeEnvironment } from 'testcontainers';
+import { Agent, fetch, type RequestInit, type Response } from 'undici';
+
+const run = promisify(execFile);
+export const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The services that are ours, and so log JSON. */
+export const services = ['local-entra', 'records-api', 'caller-api', 'gateway', 'records-migrate'] as const;
+
+/** A container that is started again would get another port of Docker's choice. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+};
+
+/** Runs `docker`. Resolves to its standard output. */
+export const docker = async (...parameters: string[]): Promise<string> =>
+  (await run('docker', parameters, { maxBuffer: 256 * 1024 * 1024 })).stdout.trim();
+
+export interface ComposedSystem {
+  project: string;
+  gatewayUrl: string;
+  /** `fetch` with connections of its own, trusting local-entra's CA. */
+  fetch: (url: string, init?: RequestInit) => Promise<Response>;
+  /** `docker compose` on this system. Resolves to its standard output. */
+  compose: (...parameters: string[]) => Promise<string>;
+  /** Names of the running containers of a service. */
+  containers: (service: string) => Promise<string[]>;
+  token: (application: LocalApplication) => Promise<string>;
+  /** Asks the admin port of local-entra. */
+  weather: (method: string, path: string, body?: unknown) => Promise<unknown>;
+  /** Every secret that local-entra has made, and the database's password. */
+  secrets: () => Promise<string[]>;
+  /** What our services have logged. */
+  lines: () => Promise<LogLine[]>;
+  /**
+   * Runs the body of a test. When it fails, what the containers logged meanwhile is in `artifacts/containers/`, and the
+   * error shows the last lines and a waterfall of the request that failed.
+   */
+  explained: (body: () => Promise<void>) => Promise<void>;
+  [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+/** No limit that a load could meet. */
+const routesWithoutLimits = async (): Promise<string> =>
+  (await readFile(join(repository, 'gateway/routes.yaml'), 'utf8')).replaceAll(
+    'requests: 6000,',
+    'requests: 6000000,',
+  );
+
+/** Starts docker-compose.yml under a name of its own, on free ports. @param files to merge into it */
+export const startComposedSystem = async (files: readonly string[] = []): Promise<ComposedSystem> => {
+  const project = `countersign-test-${randomUUID().slice(0, 8)}`;
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
+  const routesFile = join(folder, 'routes.yaml');
+  await writeFile(routesFile, await routesWithoutLimits(), { mode: 0o644 });
+  await run('chmod', ['755', folder]);
+  const [gatewayPort, entraPort, adminPort] = [await freePort(), await freePort(), await freePort()];
+  const variables = {
+    GATEWAY_PORT: String(gatewayPort),
+    ENTRA_PORT: String(entraPort),
+    ENTRA_ADMIN_PORT: String(adminPort),
+    ROUTES_FILE: routesFile,
+  };
+  const composeFiles = ['docker-compose.yml', 'tests/containers/compose.yaml', ...files];
+  const environment = await new DockerComposeEnvironment(repository, composeFiles)
+    .withProjectName(project)
+    .withEnvironment(variables)
+    .withStartupTimeout(240_000)
+    .up();
+
+  const compose: ComposedSystem['compose'] = async (...parameters) => {
+    const where = ['compose', '--project-name', project, ...composeFiles.flatMap((file) => ['--file', file])];
+    const options = { cwd: repository, env: { ...process.env, ...variables }, maxBuffer: 256 * 1024 * 1024 };
+    return (await run('docker', [...where, ...parameters], options)).stdout.trim();
+  };
+  const containers: ComposedSystem['containers'] = async (service) => {
+    const names = await compose('ps', '--format', '{{.Name}}', service);
+    return names
+      .split('\n')
+      .filter((name) => name !== '')
+      .toSorted();
+  };
+  const inEntra = (...command: string[]): Promise<string> =>
+    docker('exec', `${project}-local-entra-1`, ...command);
+
+  const dispatcher = new Agent({ connect: { ca: await inEntra('cat', '/public/ca.pem') } });
+  const ask: ComposedSystem['fetch'] = (url, init) => fetch(url, { dispatcher, ...init });
+
+  const textsOf = async (service: string, since?: string): Promise<string[]> => {
+    const names = await compose('ps', '--all', '--format', '{{.Name}}', service);
+    const texts: string[] = [];
+    for (const name of names.split('\n').filter((each) => each !== '')) {
+      texts.push(...(await docker('logs', ...(since ? ['--since', since] : []), name)).split('\n'));
+    }
+    return texts.filter((text) => text !== '');
+  };
+  const lines = async (since?: string): Promise<LogLine[]> => {
+    const all: LogLine[] = [];
+    for (const service of services) {
+      for (const text of await textsOf(service, since)) all.push(parseLine(service, text));
+    }
+    return all;
+  };
+
+  const explained: ComposedSystem['explained'] = async (body) => {
+    const since = new Date().toISOString();
+    try {
+      await body();
+    } catch (error) {
+      const evidence = await keepEvidence(
+        expect.getState().currentTestName ?? 'test',
+        await lines(since),
+      ).catch(String);
+      if (error instanceof Error) error.message += `\n\n${evidence}`;
+      throw error;
+    }
+  };
+
+  return {
+    project,
+    gatewayUrl: `http://localhost:${gatewayPort}`,
+    fetch: ask,
+    compose,
+    containers,
+    async token(application) {
+      const response = await ask(`https://localhost:${entraPort}/${localTenantId}/oauth2/v2.0/token`, {
+        method: 'POST',
+        body: new URLSearchParams({
+          grant_type: 'client_credentials',
+          client_id: localApplications[application],
+          client_secret: await inEntra('cat', `/secrets/${application}`),
+          scope: `api://${localApplications.api1}/.default`,
+        }),
+      });
+      return ((await response.json()) as { access_token: string }).access_token;
+    },
+    async weather(method, path, body) {
+      const response = await ask(`http://localhost:${adminPort}${path}`, {
+        method,
+        ...(body !== undefined && {
+          body: JSON.stringify(body),
+          headers: { 'content-type': 'application/json' },
+        }),
+      });
+      if (!response.ok) throw new Error(`${method} ${path} of the admin port: ${response.status}`);
+      return response.status === 204 ? undefined : response.json();
+    },
+    async secrets() {
+      const made = await inEntra('sh', '-c', 'cd /secrets && for f in *; do cat "$f"; echo; done');
+      const password = await docker('exec', `${project}-postgres-1`, 'cat', '/secrets/password');
+      return [...made.split('\n'), password];
+    },
+    lines,
+    explained,
+    async [Symbol.asyncDispose]() {
+      await dispatcher.destroy();
+      await environment.down({ removeVolumes: true, timeout: 1_000 });
+      await rm(folder, { recursive: true });
+    },
+  };
+};
+
+const parseLine = (service: string, text: string): LogLine => {
+  try {
+    return { service, text, record: JSON.parse(text) as Record<string, unknown> };
+  } catch {
+    return { service, text };
+  }
+};
+
+const shownLines = 40;
+
+const keepEvidence = async (name: string, lines: readonly LogLine[]): Promise<string> => {
+  const folder = join(repository, 'artifacts/containers');
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, `${name.replaceAll(/[^\w]+/g, '-')}.ndjson`);
+  await writeFile(file, lines.map(({ text }) => `${text}\n`).join(''));
+  const failed = lines.findLast(({ record }) => Number(record?.['http.response.status_code']) >= 500)?.record;
+  const waterfall = failed ? await draw(file, String(failed['trace_id'])) : '';
+  const last = lines.slice(-shownLines).map(({ service, text }) => `${service} ${text.slice(0, 400)}`);
+  return [`logs: ${file}`, waterfall, ...last].join('\n');
+};
+
+const draw = async (file: string, trace: string): Promise<string> => {
+  const main = join(repository, 'packages/cli/src/main.ts');
+  return (await run(process.execPath, ['--conditions=source', main, 'logs', file, '--trace', trace])).stdout;
+};
