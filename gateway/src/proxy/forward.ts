@@ -21,6 +21,8 @@ export interface ForwardOptions {
   table: () => ActiveTable;
   verifiers: ReadonlyMap<string, TokenVerifier>;
   trustedProxies: TrustedProxies;
+  /** Ends connections that have switched, which would go on after all requests are over. */
+  stopping: AbortSignal;
 }
 
 /**
@@ -34,7 +36,7 @@ export type Forward = (
 ) => Promise<boolean>;
 
 /** The order is that of cost: what a request is refused for without looking anything up comes first, the upstream last. */
-export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): Forward =>
+export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardOptions): Forward =>
   async function forward(ctx, sorted) {
     const { req: request, res: response, state } = ctx;
     const { logFields } = state;
@@ -72,7 +74,8 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
     });
     const principal = checked instanceof Promise ? await checked : checked;
     if (principal) logFields['azp'] = principal.applicationId;
-    const limits = prepared.countRequest && (await prepared.countRequest(callerOf(route, principal, client)));
+    const counted = prepared.countRequest?.(callerOf(route, principal, client));
+    const limits = counted instanceof Promise ? await counted : counted;
     const { httpVersion } = request;
     const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state, httpVersion);
     const { totalMs } = route.timeouts;
@@ -87,7 +90,7 @@ export const forward = ({ table, verifiers, trustedProxies }: ForwardOptions): F
     const path = prepared.rewrite(target.path) + target.query;
     try {
       if (switching) {
-        await tunnel(ctx, prepared, path, headers);
+        await tunnel(ctx, prepared, path, headers, stopping);
         return true;
       }
       const added = [
@@ -139,12 +142,13 @@ const tunnel = async (
   { route, upstream }: PreparedRoute,
   path: string,
   headers: readonly string[],
+  stopping: AbortSignal,
 ): Promise<void> => {
   const endpoint = upstream.choose();
   if (!endpoint) throw unavailable(upstream);
   const use = endpoint.begin();
   try {
-    await switchProtocols({ request, response, route, endpoint, use, path, headers, logFields });
+    await switchProtocols({ request, response, route, endpoint, use, path, headers, logFields, stopping });
     use.end(true);
   } catch (error) {
     use.end(response.destroyed ? undefined : false, error instanceof UpstreamError ? error.kind : undefined);
