@@ -25,6 +25,8 @@ export interface Gateway {
   server: Server;
   /** For operators. */
   admin: Server;
+  /** Ends WebSockets, which no answer ends. */
+  endTunnels: () => void;
   /** Closes the ways to upstreams and stores. */
   close: () => Promise<void>;
 }
@@ -84,12 +86,13 @@ export const createGateway = async (
     onReload: counted.countReload,
   });
   const table = live.current;
+  const stopping = new AbortController();
   const trustedProxies = config.TRUSTED_PROXIES;
   const app = createApp({
     logger,
     readiness,
     metrics: counted,
-    forward: forward({ table, verifiers, trustedProxies }),
+    forward: forward({ table, verifiers, trustedProxies, stopping: stopping.signal }),
   });
   const { TLS_CERTIFICATE_FILE: certificate, TLS_KEY_FILE: key } = config;
   const server = createListener({
@@ -110,5 +113,5 @@ export const createGateway = async (
     redis?.destroy();
     await live.close();
   };
-  return { server, admin, close };
+  return { server, admin, endTunnels: () => stopping.abort(), close };
 };

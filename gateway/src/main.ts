@@ -9,7 +9,8 @@ await runService(service, async () => {
   const config = parseConfig(configSchema, process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL, buffered: true });
   const readiness = { accepting: true };
-  const { server, admin, close } = await createGateway(config, logger, readiness, createMetrics(service));
+  const gateway = await createGateway(config, logger, readiness, createMetrics(service));
+  const { server, admin, endTunnels, close } = gateway;
   if (config.ADMIN_PORT !== undefined) {
     await openOperatorPort(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT', logger);
   }
@@ -21,6 +22,7 @@ await runService(service, async () => {
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     logger,
     readiness,
+    endTunnels,
     close,
   });
 });

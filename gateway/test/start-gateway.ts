@@ -86,11 +86,12 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
   });
   const trustedProxies = createTrustedProxies(settings.trustedProxies ?? []);
   const metrics = settings.measureWith?.(() => table);
+  const { signal: stopping } = new AbortController();
   const app = createApp({
     logger,
     metrics,
     readiness: { accepting: true },
-    forward: forward({ table: () => table, verifiers, trustedProxies }),
+    forward: forward({ table: () => table, verifiers, trustedProxies, stopping }),
   });
   const server = createListener({
     handle: app.callback(),

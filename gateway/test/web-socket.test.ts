@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { runGateway } from './gateway-process.ts';
 import { listenOn, startGateway, stopAll, whenTrue } from './start-gateway.ts';
 
 afterEach(stopAll);
@@ -51,6 +52,41 @@ describe('a WebSocket', () => {
     await closed;
     await whenTrue(() => records.some((record) => record['http.response.status_code'] === 101));
     expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0 });
+  });
+
+  test('on which neither side says anything for idleMs is closed, on both sides; one that is in use is not', async () => {
+    const { origin, closed } = await startEcho();
+    const { url, table } = await startFor(origin, { webSocket: true, timeouts: { idleMs: 600 } });
+    const [, socket] = (await once(askToSwitch(url), 'upgrade')) as [IncomingMessage, Duplex];
+    let echoes = 0;
+    socket.on('data', () => (echoes += 1));
+    const startMs = performance.now();
+    const use = setInterval(() => socket.write('x'), 100);
+    await whenTrue(() => performance.now() - startMs > 1_500);
+    clearInterval(use);
+    expect(echoes).toBeGreaterThan(5);
+    expect(socket.destroyed).toBe(false);
+    await Promise.all([closed, once(socket, 'close')]);
+    await whenTrue(() => table.upstreams.get('u')?.state().inFlight === 0);
+  });
+
+  test('does not hold up a stop', async () => {
+    const { origin, closed } = await startEcho();
+    await using gateway = runGateway(
+      {
+        upstreams: { u: { addresses: [origin] } },
+        routes: [{ path: '/ws', upstream: 'u', access: 'public', webSocket: true }],
+      },
+      { DRAIN_TIMEOUT_MS: '60000' },
+    );
+    const [, socket] = (await once(askToSwitch(await gateway.url()), 'upgrade')) as [IncomingMessage, Duplex];
+    socket.on('error', () => undefined).resume();
+    gateway.child.kill('SIGTERM');
+    expect(await gateway.exitCode).toBe(0);
+    await closed;
+    expect(gateway.records.map(({ msg }) => msg)).not.toContain(
+      'requests in flight were cut off: the drain timeout has passed',
+    );
   });
 
   test('is not opened for a page of another origin', async () => {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import { ProblemError } from '@countersign/service-kit';
 import type { SortedRequestHeaders } from '../headers/request-headers.ts';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
@@ -48,15 +48,18 @@ export interface SwitchOptions {
   headers: readonly string[];
   /** The request's completion record gets these. */
   logFields: Record<string, unknown>;
+  /** Ends what has switched. */
+  stopping: AbortSignal;
 }
 
 /**
- * Asks the upstream to switch, and ties the two connections together until either ends. Resolves once it is over, or the upstream's refusal is written.
+ * Asks the upstream to switch, and ties the two connections together until either ends, neither has said anything for
+ * the route's `idleMs`, or the gateway stops. Resolves once it is over, or the upstream's refusal is written.
  *
  * @throws {UpstreamError} when there is no answer.
  */
 export const switchProtocols = async (options: SwitchOptions): Promise<void> => {
-  const { request, response, route, endpoint, use, path, headers, logFields } = options;
+  const { request, response, route, endpoint, use, path, headers, logFields, stopping } = options;
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   response.once('close', onGone);
@@ -80,7 +83,11 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
   client.write(head101([...kept, 'Connection', 'Upgrade', 'Upgrade', 'websocket']), 'latin1');
   client.write(answer.head);
   if (request.upgradeHead) answer.socket.write(request.upgradeHead);
-  await tie(client, answer.socket);
+  const end = (): void => client.destroySoon();
+  stopping.addEventListener('abort', end);
+  if (stopping.aborted) end();
+  await tie(client, answer.socket, route.timeouts.idleMs);
+  stopping.removeEventListener('abort', end);
   // The connection is no longer the response's, so that nothing else tells its listeners that it is over.
   response.emit('close');
 };
@@ -95,14 +102,19 @@ const head101 = (headers: readonly string[]): string => {
   return `${head}\r\n`;
 };
 
+const probeAfterMs = 30_000;
+
 /** Resolves when both are closed. Either end takes the other with it; what was written before arrives. */
-const tie = (one: Duplex, other: Duplex): Promise<unknown> => {
+const tie = (one: Socket, other: Socket, idleMs: number): Promise<unknown> => {
   const closed = [one, other].map(
     (socket) =>
       new Promise((resolve) => {
         socket.once('close', resolve);
         // A reset shows as a close as well.
         socket.on('error', () => undefined);
+        // What goes through counts on both; a peer that vanished does not answer the probes.
+        socket.setTimeout(idleMs, () => socket.destroy());
+        socket.setKeepAlive(true, probeAfterMs);
       }),
   );
   one.once('close', () => other.destroy());

@@ -21,6 +21,8 @@ export interface ServeOptions {
   drainDelayMs?: number;
   /** How long requests in flight may take once no more are taken, in milliseconds. */
   drainTimeoutMs: number;
+  /** Called once, when no more connections are taken: ends those that have switched to another protocol. */
+  endTunnels?: () => void;
   /** Called once, after the last request: close stores, pools, files. */
   close?: () => Promise<void> | void;
 }
@@ -67,6 +69,7 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     await new Promise((resolve) => {
       server.close(resolve);
       closeIdle();
+      options.endTunnels?.();
     });
     clearTimeout(overdue);
     clearInterval(idle);
