@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
 import { createRecordStore } from '../src/store/create-record-store.ts';
 import { migrate } from '../src/store/migrations.ts';
 import { openSqlite } from '../src/store/sqlite.ts';
@@ -59,6 +60,24 @@ test('another process that holds the database is a 503 with Retry-After', async 
   ).rejects.toMatchObject({ status: 503, headers: { 'Retry-After': '1' } });
   other.close();
   await store.close();
+});
+
+test('why a transaction failed is told, and not that it cannot be rolled back', async () => {
+  const database = openSqlite(newFolder());
+  await migrate(database.writes, 'sqlite');
+  const store = createRecordStore(database);
+  const record = { name: 'a', description: '', date: '2026-01-01T00:00:00.000Z' };
+  const { answer } = await store.create(record, writer);
+  // A full disk ends a transaction as this does.
+  await sql`CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END`.execute(
+    database.writes,
+  );
+  await expect(store.create(record, writer)).rejects.toThrow('disk is full');
+  const closeAndRefuse = (): never => {
+    void database.close();
+    throw new Error('refused');
+  };
+  await expect(store.change(answer.record.id, writer, closeAndRefuse)).rejects.toThrow('refused');
 });
 
 test('a file that is no database, and a folder that cannot be, are refused', () => {

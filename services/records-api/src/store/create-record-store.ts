@@ -32,6 +32,26 @@ const toStored = (row: RecordEntry & { version: number }): StoredRecord => ({
 
 const columns = ['id', 'name', 'description', 'date'] as const;
 
+/** A transaction that fails with what its work threw, also where the connection is gone and cannot roll back. */
+const inTransaction = async <Result>(
+  db: Kysely<Tables>,
+  work: (transaction: Transaction<Tables>) => Promise<Result>,
+): Promise<Result> => {
+  let thrown: { error: unknown } | undefined;
+  try {
+    return await db.transaction().execute(async (transaction) => {
+      try {
+        return await work(transaction);
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      }
+    });
+  } catch (error) {
+    throw thrown ? thrown.error : error;
+  }
+};
+
 /** The store on a migrated database. @param clock milliseconds since 1970 */
 export const createRecordStore = (database: RecordDatabase, clock: () => number = Date.now): RecordStore => {
   const { reads, writes } = database;
@@ -135,7 +155,7 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
     once: IdempotencyKey | undefined,
     work: (transaction: Transaction<Tables>) => Promise<Answer>,
   ): Promise<Outcome<Answer>> =>
-    db.transaction().execute(async (transaction) => {
+    inTransaction(db, async (transaction) => {
       const answer = await work(transaction);
       if (once) await keepAnswer(transaction, writer, once, answer);
       return { answer, isReplay: false };
@@ -200,7 +220,7 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
 
     change: (id, writer, next) =>
       reach(() =>
-        writes.transaction().execute(async (transaction) => {
+        inTransaction(writes, async (transaction) => {
           const current = await hold(transaction, id);
           if (!current) return undefined;
           const { name, description, date } = next(current);
@@ -220,7 +240,7 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
 
     remove: (id, writer, approve) =>
       reach(() =>
-        writes.transaction().execute(async (transaction) => {
+        inTransaction(writes, async (transaction) => {
           const current = await hold(transaction, id);
           if (!current) return false;
           approve(current);

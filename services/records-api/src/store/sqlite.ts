@@ -22,7 +22,11 @@ const asKyselyDatabase = (database: DatabaseSync): SqliteDatabase => ({
     return {
       reader: statement.columns().length > 0,
       all: (parameters) => statement.all(...(parameters as Parameter[])),
-      run: (parameters) => statement.run(...(parameters as Parameter[])),
+      run: (parameters) => {
+        // A full disk has ended the transaction by itself; a second end would be the error that is told of.
+        if (text === 'rollback' && !database.isTransaction) return { changes: 0, lastInsertRowid: 0 };
+        return statement.run(...(parameters as Parameter[]));
+      },
       iterate: (parameters) => statement.iterate(...(parameters as Parameter[])),
     };
   },
