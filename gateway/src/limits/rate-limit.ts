@@ -1,7 +1,6 @@
 import { ProblemError } from '@countersign/service-kit';
-import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Route } from '../routes/route-schema.ts';
-import { CallerWindows } from './caller-windows.ts';
 
 export interface RateLimitStoreOptions {
   /** A connected client of the `redis` package: counts are then shared by all replicas. */
@@ -17,75 +16,67 @@ const storeTimeoutMs = 100;
 /** After a failure requests do without the store for so long, or a store that stalls would slow all of them. */
 const storePauseMs = 1_000;
 
-/**
- * Counts a request. Gives the headers that tell the client what is left (draft-ietf-httpapi-ratelimit-headers-10), at once
- * when nobody else has to be asked.
- *
- * @throws {ProblemError} 429 with `Retry-After` when nothing is left.
- */
-export type CountRequest = (caller: string) => string[] | Promise<string[]>;
+/** Counts a request. Gives the headers that tell the client what is left (draft-ietf-httpapi-ratelimit-headers-10). */
+export type CountRequest = (caller: string) => Promise<string[]>;
 
-/** The limit of one route. */
+/**
+ * The limit of one route.
+ *
+ * The returned function rejects with a {@link ProblemError} 429 with `Retry-After` when nothing is left.
+ */
 export const createRateLimit = (
   route: Route,
   { redis, onStoreChange, now = () => performance.now() }: RateLimitStoreOptions,
 ): CountRequest => {
   const { requests, perSeconds } = route.rateLimit as NonNullable<Route['rateLimit']>;
+  const settings = { keyPrefix: `countersign:rate:${route.path}`, points: requests, duration: perSeconds };
+  const memory = new RateLimiterMemory(settings);
+  const shared = redis
+    ? new RateLimiterRedis({ ...settings, storeClient: redis, useRedisPackage: true })
+    : undefined;
+  let working = true;
+  let pausedUntil = 0;
+
+  const consume = (caller: string): Promise<RateLimiterRes> =>
+    shared ? consumeShared(shared, caller) : memory.consume(caller);
+  const consumeShared = async (shared: RateLimiterRedis, caller: string): Promise<RateLimiterRes> => {
+    if (!working && now() < pausedUntil) return memory.consume(caller);
+    try {
+      const left = await inTime(shared.consume(caller));
+      if (!working) onStoreChange?.((working = true));
+      return left;
+    } catch (error) {
+      if (error instanceof RateLimiterRes) throw error;
+      // Not limiting at all would be worse than limiting by replica, and refusing everybody worse than both.
+      pausedUntil = now() + storePauseMs;
+      if (working) onStoreChange?.((working = false), error);
+      return memory.consume(caller);
+    }
+  };
   const policy = `"default";q=${requests};w=${perSeconds}`;
-  const answer = (used: number, msBeforeNext: number): string[] => {
-    const seconds = Math.ceil(msBeforeNext / 1_000);
-    const left = `"default";r=${Math.max(0, requests - used)};t=${seconds}`;
-    if (used <= requests) return ['RateLimit-Policy', policy, 'RateLimit', left];
+  const headers = ({ remainingPoints, msBeforeNext }: RateLimiterRes): string[] => [
+    'RateLimit-Policy',
+    policy,
+    'RateLimit',
+    `"default";r=${Math.max(0, remainingPoints)};t=${Math.ceil(msBeforeNext / 1_000)}`,
+  ];
+
+  const refuse = (error: unknown): never => {
+    if (!(error instanceof RateLimiterRes)) throw error;
+    const [, , name = '', value = ''] = headers(error);
     throw new ProblemError('This caller has used up its requests for now.', {
       status: 429,
       code: 'rate_limited',
       headers: {
-        'Retry-After': String(Math.max(1, seconds)),
+        'Retry-After': String(Math.max(1, Math.ceil(error.msBeforeNext / 1_000))),
         'RateLimit-Policy': policy,
-        RateLimit: left,
+        [name]: value,
       },
     });
   };
 
-  const windows = new CallerWindows(perSeconds * 1_000);
-  const countHere = (caller: string): string[] => {
-    const nowMs = now();
-    const { used, endsAtMs } = windows.count(caller, nowMs);
-    return answer(used, endsAtMs - nowMs);
-  };
-  if (!redis) return countHere;
-
-  const shared = new RateLimiterRedis({
-    keyPrefix: `countersign:rate:${route.path}`,
-    points: requests,
-    duration: perSeconds,
-    storeClient: redis,
-    useRedisPackage: true,
-  });
-  let working = true;
-  let pausedUntil = 0;
-  return async (caller) => {
-    if (!working && now() < pausedUntil) return countHere(caller);
-    try {
-      const { consumedPoints, msBeforeNext } = await inTime(consume(shared, caller));
-      if (!working) onStoreChange?.((working = true));
-      return answer(consumedPoints, msBeforeNext);
-    } catch (error) {
-      if (error instanceof ProblemError) throw error;
-      // Not limiting at all would be worse than limiting by replica, and refusing everybody worse than both.
-      pausedUntil = now() + storePauseMs;
-      if (working) onStoreChange?.((working = false), error);
-      return countHere(caller);
-    }
-  };
+  return (caller) => consume(caller).then(headers, refuse);
 };
-
-/** What is counted, also where it is too much, for which the library fails. */
-const consume = (limiter: RateLimiterRedis, caller: string): Promise<RateLimiterRes> =>
-  limiter.consume(caller).catch((error: unknown) => {
-    if (error instanceof RateLimiterRes) return error;
-    throw error;
-  });
 
 const inTime = <Value>(answer: Promise<Value>): Promise<Value> =>
   new Promise((resolve, reject) => {

@@ -74,8 +74,7 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
     });
     const principal = checked instanceof Promise ? await checked : checked;
     if (principal) logFields['azp'] = principal.applicationId;
-    const counted = prepared.countRequest?.(callerOf(route, principal, client));
-    const limits = counted instanceof Promise ? await counted : counted;
+    const limits = prepared.countRequest && (await prepared.countRequest(callerOf(route, principal, client)));
     const { httpVersion } = request;
     const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state, httpVersion);
     const { totalMs } = route.timeouts;
