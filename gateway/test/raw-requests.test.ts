@@ -31,7 +31,9 @@ beforeAll(async () => {
   upstream.listen(0, '127.0.0.1');
   await once(upstream, 'listening');
 });
-afterAll(() => upstream.close());
+afterAll(() => {
+  upstream.close();
+});
 
 describe.each([
   ['http1', createHttp1Transport],
