@@ -100,18 +100,19 @@ interface Result {
 }
 
 const measure = async (engine: string, api: RecordsProcess): Promise<Result> => {
-  const { get, importRecords, exportRecords } = callerOf(api);
+  const caller = callerOf(api);
+  const { get } = caller;
   const pid = api.process().child.pid as number;
   // The heap gets as large as V8 lets it with any use; flat is what does not grow with the number of records.
-  await importRecords(warmUpCount);
-  await exportRecords(0);
+  await caller.importRecords(warmUpCount);
+  await caller.exportRecords(0);
   const before = residentMegabytes(pid);
-  const imported = await peakWhile(pid, () => importRecords(count));
+  const imported = await peakWhile(pid, () => caller.importRecords(count));
   // Page 10,000 begins behind record 999,900.
   const last = (count / pageSize - 1) * pageSize;
   let cursor = '';
   const exported = await peakWhile(pid, async () => {
-    cursor = await exportRecords(last);
+    cursor = await caller.exportRecords(last);
   });
   const first = `/api/records?limit=${pageSize}`;
   let page = `${first}&cursor=${encodeURIComponent(cursor)}`;

@@ -157,4 +157,5 @@ test('streams that are opened and reset without end close their connection, and 
   await closed;
   await expectRight(url);
   await whenTrue(() => table.upstreams.get('u')?.state().inFlight === 0);
+  expect(table.upstreams.get('u')?.state()).toMatchObject({ queued: 0 });
 });

@@ -272,7 +272,7 @@ describe('PostgreSQL: 503 until it is back', () => {
             await docker('exec', '--detach', nameOf('postgres'), 'bash', '-c', grab);
             // Those of records-api end, and others are first to take their place.
             const end = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'records-api'`;
-            await docker('exec', '--detach', nameOf('postgres'), 'bash', '-c', `${grab.replace('20', '30')}`);
+            await docker('exec', '--detach', nameOf('postgres'), 'bash', '-c', grab.replace('20', '30'));
             await docker('exec', nameOf('postgres'), 'psql', '-qU', 'records', '-c', end, 'records').catch(
               () => undefined,
             );

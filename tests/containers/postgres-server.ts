@@ -17,7 +17,7 @@ export interface PostgresServer {
   /** PEM of the server's certificate, for localhost. */
   ca: string;
   /** Stops it at once and starts it again. Resolves when it answers. */
-  restart(): Promise<void>;
+  restart: () => Promise<void>;
   [Symbol.asyncDispose]: () => Promise<void>;
 }
 

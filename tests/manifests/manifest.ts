@@ -110,6 +110,7 @@ export const nameOf = ({ kind, metadata }: Manifest): string => `${kind} ${metad
 export const ofKind = (objects: readonly Manifest[], ...kinds: string[]): Manifest[] =>
   objects.filter(({ kind }) => kinds.includes(kind));
 
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the schemas have checked what the caller names
 export const specOf = <Spec>({ spec }: Manifest): Spec => (spec ?? {}) as Spec;
 
 export const workloadsOf = (objects: readonly Manifest[]): Workload[] =>

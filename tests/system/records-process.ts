@@ -11,7 +11,7 @@ export interface RecordsProcess {
   /** A token with both roles. */
   token: string;
   /** Kills it as `kill -9` does, and starts it again. Resolves when it listens. */
-  killAndRestart(): Promise<void>;
+  killAndRestart: () => Promise<void>;
   /** Fields of what was logged as an error. */
   errors: Record<string, unknown>[];
   process(): ServiceProcess;

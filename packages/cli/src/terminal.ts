@@ -7,7 +7,7 @@ export interface Terminal {
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   /** What the command will end with. Default 0. */
-  end(code: number): void;
+  end: (code: number) => void;
 }
 
 export type Style = Parameters<typeof styleText>[0];

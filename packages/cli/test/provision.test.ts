@@ -455,7 +455,7 @@ describe('killed at any step and run again, it ends in the same state', () => {
           onResponseStart: (controller: { abort: (reason: Error) => void }) =>
             controller.abort(new Error('killed')),
           onResponseError: (controller: never, error: never) => handler.onResponseError?.(controller, error),
-        } as never);
+        });
       }
       throw new Error('killed');
     });
@@ -501,7 +501,7 @@ describe('places for the secret', () => {
     const put: string[] = [];
     pool.intercept({ path, method: 'GET' }).reply(404, {});
     pool.intercept({ path, method: 'PUT' }).reply(200, ({ body }) => {
-      put.push(String(body));
+      put.push(body as string);
       return {};
     });
     pool.intercept({ path, method: 'GET' }).reply(200, { value: 's', tags: { 'key-id': 'k1' } });

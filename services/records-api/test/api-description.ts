@@ -66,8 +66,9 @@ export const describeApi = (json: unknown): ApiDescription => {
     operationIds: [...operations.keys()],
     operation,
     properties: ({ schema }) => {
-      const [, component] = components.find(([name]) => schema.$ref.endsWith(`/${name}`)) ?? [];
-      return (component as { properties?: Record<string, unknown> } | undefined)?.properties ?? {};
+      const [, component]: [string?, { properties?: Record<string, unknown> }?] =
+        components.find(([name]) => schema.$ref.endsWith(`/${name}`)) ?? [];
+      return component?.properties ?? {};
     },
     async assertDescribed(operationId, response) {
       const fail = (what: string): never => {

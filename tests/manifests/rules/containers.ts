@@ -120,7 +120,7 @@ export const containerRules: readonly Rule[] = [
           Object.values(probesOf(container)).some((probe) => {
             const port = probe?.httpGet?.port ?? probe?.tcpSocket?.port;
             const known = (container.ports ?? []).flatMap(({ name, containerPort }) => [name, containerPort]);
-            return port !== undefined && !known.includes(port as string);
+            return port !== undefined && !known.includes(port);
           }),
         say('a probe asks at a port that is not there'),
       ),

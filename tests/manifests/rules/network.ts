@@ -172,7 +172,7 @@ export const networkRules: readonly Rule[] = [
             ),
           );
           return specOf<ServiceSpec>(service).ports.some(
-            ({ port, targetPort = port }) => !known.has(targetPort as string),
+            ({ port, targetPort = port }) => !known.has(targetPort),
           );
         },
         (object) => `${nameOf(object)} leads to a port that is not there`,

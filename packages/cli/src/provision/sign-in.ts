@@ -116,7 +116,8 @@ export const assertPermissions = (token: string, what: { writes: boolean; grants
   const needs = [toRead, ...(what.writes ? [toWrite] : []), ...(what.writes && what.grants ? [toGrant] : [])];
   const missing = needs.filter(({ any }) => !any.some((permission) => held.has(permission)));
   if (missing.length === 0) return;
-  const who = String(name ?? appid ?? azp ?? 'the signed-in identity');
+  const named = [name, appid, azp].find((claim) => typeof claim === 'string');
+  const who = named ?? 'the signed-in identity';
   const list = missing.map(({ any, why }) => `  ${any[0]}, to ${why}`);
   throw new CommandError(
     `${who} lacks permissions of Microsoft Graph (application permissions, with admin consent):\n${list.join('\n')}`,

@@ -82,10 +82,11 @@ const requestCounter = ({
     'http_server_request_duration_seconds',
     'From the head of a request to the end of its answer.',
   );
-  const problems = counter('http_server_problems_total', 'Answers that were a problem or broke off, by code.', [
-    'http_route',
-    'code',
-  ]);
+  const problems = counter(
+    'http_server_problems_total',
+    'Answers that were a problem or broke off, by code.',
+    ['http_route', 'code'],
+  );
   // By route, method and status: three look-ups of strings that are known cost less than one of a string that is made.
   const durations = new Map<string, Map<string, Durations[]>>();
   const durationsOf = (method: string, route: string, status: number): Durations => {

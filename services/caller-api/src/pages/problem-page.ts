@@ -23,7 +23,9 @@ const adviceSection = ({ cause, remedy }: Advice): Html =>
 const downstreamList = (downstream: unknown): Html => {
   const { service, status, code, requestId } = Object(downstream) as Record<string, unknown>;
   if (typeof service !== 'string') return html``;
-  const answer = [status, code].filter((part) => part !== undefined).join(' ');
+  const answer = [status, code]
+    .filter((part) => typeof part === 'string' || typeof part === 'number')
+    .join(' ');
   return html`<dt>${service} said</dt><dd>${answer === '' ? 'nothing' : html`<code>${answer}</code>`}</dd>
 ${typeof requestId === 'string' ? html`<dt>Its request id</dt><dd><code>${requestId}</code></dd>\n` : ''}`;
 };
