@@ -35,7 +35,6 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
   #exchange: Http1Exchange | undefined;
   #body: BodyWriter | undefined;
   #connected = false;
-  #used = false;
   /** The request has begun to be written. */
   #asked = false;
   #requestWritten = false;
@@ -112,8 +111,6 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
       exchange.fail('protocol', 'the request cannot be written', error);
       return;
     }
-    exchange.reused = this.#used;
-    this.#used = true;
     this.#asked = false;
     this.#requestWritten = false;
     this.#parser.start(request.method);
@@ -125,7 +122,6 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     else if (body.length <= maxJoinedBodyBytes) this.#writeWhole(head + body.toString('latin1'));
     // In pieces, because only between them it shows that the upstream still takes something.
     else this.#writeStream(head, Readable.from(pieces(body)), body.length);
-    exchange.streamRead = body instanceof Readable;
   }
 
   #writeWhole(text: string): void {
@@ -164,7 +160,6 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
       this.destroy();
       return false;
     }
-    this.#exchange.answered = true;
     try {
       return this.#parser.execute(readBuffer.subarray(0, size));
     } catch (error) {

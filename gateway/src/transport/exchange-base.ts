@@ -29,12 +29,6 @@ export abstract class BaseExchange implements Exchange, Timed {
   headReceived = false;
   /** `send` has returned: the sink may be called. */
   returned = false;
-  /** The connection has carried a request before. */
-  reused = false;
-  /** The upstream has sent something. */
-  answered = false;
-  /** The stream of the request has been read: it cannot be sent a second time. */
-  streamRead = false;
   readonly #sink: ResponseSink;
   readonly #inFlight: InFlight;
   #informationCount = 0;
@@ -83,13 +77,7 @@ export abstract class BaseExchange implements Exchange, Timed {
   /** Ends the exchange with an error, unless it is over. */
   fail(kind: UpstreamErrorKind, message: string, cause?: unknown): void {
     if (this.over) return;
-    const unseen =
-      this.progress.phase === 'connecting' || (this.reused && !this.answered && kind === 'reset');
-    const error = new UpstreamError(kind, message, {
-      retryable: unseen && !this.streamRead && kind !== 'closed' && kind !== 'protocol' && kind !== 'body',
-      headReceived: this.headReceived,
-      cause,
-    });
+    const error = new UpstreamError(kind, message, { headReceived: this.headReceived, cause });
     this.finish();
     this.disconnect();
     if (this.returned) this.#sink.onError(error);

@@ -106,7 +106,6 @@ export type UpstreamErrorKind =
   | 'closed';
 
 export interface UpstreamErrorOptions {
-  retryable?: boolean;
   headReceived?: boolean;
   cause?: unknown;
 }
@@ -114,11 +113,6 @@ export interface UpstreamErrorOptions {
 /** Why there is no complete response. */
 export class UpstreamError extends Error {
   readonly kind: UpstreamErrorKind;
-  /**
-   * The upstream has certainly not seen the request, or closed a reused connection without a byte; and no stream was
-   * read. The same request can be sent again: in the first case any, in the second one with an idempotent method.
-   */
-  readonly retryable: boolean;
   /** The sink has heard `onHead`. */
   readonly headReceived: boolean;
 
@@ -126,7 +120,6 @@ export class UpstreamError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'UpstreamError';
     this.kind = kind;
-    this.retryable = options.retryable ?? false;
     this.headReceived = options.headReceived ?? false;
   }
 }

@@ -44,7 +44,6 @@ const trust = (ca: string | undefined): buildConnector.BuildOptions =>
  */
 class UndiciConnection {
   readonly client: Client;
-  requestCount = 0;
   readonly #pool: ConnectionPool<UndiciConnection>;
   #exchange: UndiciExchange | undefined;
   #socket: Socket | undefined;
@@ -68,7 +67,6 @@ class UndiciConnection {
         this.#socket = connect(target, callback) as unknown as Socket;
       },
     });
-    this.client.on('connect', () => (this.requestCount = 0));
     this.client.on('disconnect', () => {
       if (!this.#exchange) this.destroy();
     });
@@ -112,18 +110,12 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    const { connection } = this;
-    if (this.over || !connection) {
+    if (this.over) {
       controller.abort(new Error('given up'));
       return;
     }
-    this.reused = connection.requestCount > 0;
-    connection.requestCount += 1;
     this.progress.enter('sending');
-    if (this.#body) {
-      this.streamRead = true;
-      this.#body.start();
-    }
+    this.#body?.start();
   }
 
   onBodySent(): void {
@@ -132,10 +124,6 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
 
   onRequestSent(): void {
     if (this.progress.phase === 'sending') this.progress.enter('waiting');
-  }
-
-  onResponseStarted(): void {
-    this.answered = true;
   }
 
   onResponseStart(

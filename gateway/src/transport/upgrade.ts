@@ -92,7 +92,7 @@ class Attempt implements ResponseEvents, Timed {
       if (!this.#parse(() => this.#parser.finish())) this.#fail('reset', 'the upstream ended the connection');
     });
     this.#socket.on('error', (error) =>
-      this.#fail(this.#isConnecting ? 'connect' : 'reset', error.message, error),
+      this.#fail(this.#progress.phase === 'connecting' ? 'connect' : 'reset', error.message, error),
     );
     const giveUp = (): void => this.#fail('closed', 'given up');
     if (signal?.aborted) giveUp();
@@ -102,10 +102,6 @@ class Attempt implements ResponseEvents, Timed {
   checkDeadline(now: number): void {
     const kind = this.#progress.overdue(now);
     if (kind !== undefined) this.#fail(kind, `the upstream took too long: ${this.#progress.phase}`);
-  }
-
-  get #isConnecting(): boolean {
-    return this.#progress.phase === 'connecting';
   }
 
   #parse(step: () => boolean): boolean {
@@ -120,10 +116,8 @@ class Attempt implements ResponseEvents, Timed {
   #fail(kind: UpstreamErrorKind, message: string, cause?: unknown): void {
     this.#deadlines.delete(this);
     this.#socket.destroy();
-    const retryable = this.#isConnecting && kind !== 'closed';
-    this.#outcome.reject(
-      new UpstreamError(kind, message, { retryable, headReceived: this.#refusal !== undefined, cause }),
-    );
+    const headReceived = this.#refusal !== undefined;
+    this.#outcome.reject(new UpstreamError(kind, message, { headReceived, cause }));
   }
 
   onInformation(): void {}

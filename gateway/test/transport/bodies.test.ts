@@ -78,7 +78,7 @@ describe.each([
     post({ body: Readable.from(parts), contentLength });
     const connection = await upstream.accept();
     await sink.over;
-    expect(sink.error).toMatchObject({ kind: 'body', retryable: false });
+    expect(sink.error).toMatchObject({ kind: 'body' });
     await connection.closed;
     expect(connection.received.toString('latin1')).not.toContain('upstream');
     expect(transport.stats).toEqual(nothing);

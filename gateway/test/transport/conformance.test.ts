@@ -74,7 +74,6 @@ describe.each([
       async (response) => {
         const sink = await play(response);
         expect(sink.outcome).toBe('protocol');
-        expect(sink.error?.retryable).toBe(false);
         expect(transport.stats).toEqual(nothing);
       },
     );
@@ -92,7 +91,7 @@ describe.each([
       ],
     ])('an upstream that ends after %s', async (_, bytes, headReceived) => {
       const sink = await play({ name: '', bytes, ends: true, outcome: '' });
-      expect(sink.error).toMatchObject({ kind: 'reset', retryable: false, headReceived });
+      expect(sink.error).toMatchObject({ kind: 'reset', headReceived });
       expect(transport.stats).toEqual(nothing);
     });
 
@@ -192,9 +191,7 @@ describe.each([
         fresh.write(small);
       })();
       await second.sink.over;
-      expect(['200 ok', 'reset, retryable']).toContain(
-        second.sink.error?.retryable ? `${second.sink.outcome}, retryable` : second.sink.outcome,
-      );
+      expect(['200 ok', 'reset']).toContain(second.sink.outcome);
     });
 
     test.each([
@@ -238,7 +235,7 @@ describe.each([
       const sink = new RecordingSink();
       refused.send(get, sink, timeouts);
       await sink.over;
-      expect(sink.error).toMatchObject({ kind: 'connect', retryable: true, headReceived: false });
+      expect(sink.error).toMatchObject({ kind: 'connect', headReceived: false });
       expect(refused.stats).toEqual(nothing);
     });
 
@@ -363,7 +360,7 @@ describe.each([
       const { sink } = send();
       clock.advance(timeouts.connectMs + 1);
       await sink.over;
-      expect(sink.error).toMatchObject({ kind: 'connect_timeout', retryable: true });
+      expect(sink.error).toMatchObject({ kind: 'connect_timeout' });
       expect(transport.stats).toEqual(nothing);
     });
 
@@ -376,7 +373,7 @@ describe.each([
       expect(sink.error).toBeUndefined();
       clock.advance(1);
       await sink.over;
-      expect(sink.error).toMatchObject({ kind: 'head_timeout', retryable: false, headReceived: false });
+      expect(sink.error).toMatchObject({ kind: 'head_timeout', headReceived: false });
       await connection.closed;
       expect(transport.stats).toEqual(nothing);
     });
@@ -410,7 +407,7 @@ describe.each([
   ])('refuses to send %s', async (_, request) => {
     const { sink } = send(request);
     await sink.over;
-    expect(sink.error).toMatchObject({ kind: 'protocol', retryable: false });
+    expect(sink.error).toMatchObject({ kind: 'protocol' });
     expect(transport.stats).toEqual(nothing);
   });
 

@@ -62,7 +62,7 @@ describe('idle connections of our own client', () => {
     await second.over;
     await connection.closed;
     await transport.close();
-    expect(second).toMatchObject({ outcome: 'reset', error: { retryable: true } });
+    expect(second.outcome).toBe('reset');
     expect(connection.received.toString('latin1').match(/GET/g)).toHaveLength(1);
   });
 
