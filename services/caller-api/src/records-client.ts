@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ProblemError, propagationHeaders, type RequestContext } from '@countersign/service-kit';
 import {
   DownstreamError,
@@ -32,10 +33,17 @@ export interface VersionedRecord {
   etag: string;
 }
 
+export interface CreatedRecord extends VersionedRecord {
+  /** Whether an earlier call under the same key made it. */
+  isReplay: boolean;
+}
+
 /** On whose behalf a call is made: its id and trace go along, and what it took is noted. */
 export interface CallContext {
   requestContext: RequestContext;
   journey: Journey;
+  /** Who calls this service, where that is known. */
+  applicationId?: string | undefined;
 }
 
 /**
@@ -49,7 +57,7 @@ export interface RecordsClient {
   list(context: CallContext, query: Readonly<Record<string, string>>): Promise<RecordsPage>;
   get(context: CallContext, id: string): Promise<VersionedRecord>;
   /** @param idempotencyKey makes one record of a call that is sent twice */
-  create(context: CallContext, fields: unknown, idempotencyKey: string | undefined): Promise<VersionedRecord>;
+  create(context: CallContext, fields: unknown, idempotencyKey: string | undefined): Promise<CreatedRecord>;
   /** @param etag of the version that is replaced */
   replace(
     context: CallContext,
@@ -103,8 +111,11 @@ export const createRecordsClient = (
       return toVersioned(await call(context, { path: pathOf(id) }));
     },
     async create(context, fields, idempotencyKey) {
-      const headers = idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
-      return toVersioned(await call(context, { method: 'POST', path: 'api/records', headers, json: fields }));
+      const headers: Record<string, string> =
+        idempotencyKey === undefined ? {} : { 'idempotency-key': keyOf(context, idempotencyKey) };
+      const response = await call(context, { method: 'POST', path: 'api/records', headers, json: fields });
+      const isReplay = response.headers['idempotency-replayed'] === 'true';
+      return { ...toVersioned(response), isReplay };
     },
     async replace(context, id, fields, etag) {
       const headers = etag === undefined ? {} : { 'if-match': etag };
@@ -119,6 +130,12 @@ const toVersioned = (response: DownstreamResponse): VersionedRecord => {
   if (typeof etag !== 'string') throw unexpected('without an ETag');
   return { record, etag };
 };
+
+/** To records-api all calls come from one application: keys of different callers must not meet there. */
+const keyOf = ({ applicationId }: CallContext, key: string): string =>
+  applicationId === undefined
+    ? key
+    : createHash('sha256').update(`${applicationId}\n${key}`).digest('base64url');
 
 const pathOf = (id: string): string => `api/records/${encodeURIComponent(id)}`;
 

@@ -76,6 +76,7 @@ export const recordsRouter = (client: RecordsClient, access: Access): Router<Rec
     const stored = await client.create(callOf(ctx), await readJson(ctx), key);
     ctx.status = 201;
     ctx.set('Location', `${home}/${stored.record.id}`);
+    if (stored.isReplay) ctx.set('Idempotency-Replayed', 'true');
     sendVersion(ctx, stored);
   });
 
@@ -125,9 +126,10 @@ export const recordsRouter = (client: RecordsClient, access: Access): Router<Rec
   return router;
 };
 
-const callOf = ({ state: { requestContext, journey } }: Context): CallContext => ({
+const callOf = ({ state: { requestContext, journey, principal } }: Context): CallContext => ({
   requestContext,
   journey,
+  applicationId: principal?.applicationId,
 });
 
 const viewOf = ({ state: { requestContext, journey } }: Context): JourneyView =>

@@ -29,7 +29,9 @@ export interface SubmittedForm {
 
 /** A record as a form of these pages brings it. @throws ProblemError (400, 413, 415) */
 export const readForm = async (ctx: ParameterizedContext): Promise<SubmittedForm> => {
-  const form = new URLSearchParams(await readText(ctx, formType));
+  const text = await readText(ctx, formType);
+  assertEncoded(text);
+  const form = new URLSearchParams(text);
   return {
     draft: {
       name: form.get('name') ?? '',
@@ -40,6 +42,18 @@ export const readForm = async (ctx: ParameterizedContext): Promise<SubmittedForm
     etag: headerValue(form.get('etag')),
     idempotencyKey: headerValue(form.get('key')),
   };
+};
+
+const notUtf8 = (): ProblemError =>
+  new ProblemError('The body is no UTF-8.', { status: 400, code: 'invalid_request' });
+
+/** URLSearchParams would put U+FFFD for what is no UTF-8. @throws ProblemError (400) */
+const assertEncoded = (form: string): void => {
+  try {
+    decodeURIComponent(form);
+  } catch {
+    throw notUtf8();
+  }
 };
 
 /** What `datetime-local` sends has no offset. What is no date is left for records-api to refuse. */
@@ -59,14 +73,20 @@ const readText = async (ctx: ParameterizedContext, mediaType: string): Promise<s
       code: 'unsupported_media_type',
     });
   }
+  let bytes: Uint8Array;
   try {
     const length = ctx.req.headers['content-length'] ?? null;
-    return await rawBody(ctx.req, { limit: maxBytes, length, encoding: 'utf8' });
+    bytes = await rawBody(ctx.req, { limit: maxBytes, length });
   } catch (error) {
     const { status } = Object(error) as { status?: unknown };
     if (status === 413) {
       throw new ProblemError('The body is longer than 64 KiB.', { status, code: 'body_too_large' });
     }
     throw error;
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw notUtf8();
   }
 };

@@ -125,6 +125,22 @@ describe('createRecordsClient', () => {
     });
   });
 
+  test('an Idempotency-Key is one of its caller, and a replay is told', async () => {
+    const keys: unknown[] = [];
+    const { client, call } = await startApi(({ headers }, response) => {
+      keys.push(headers['idempotency-key']);
+      response.writeHead(201, { etag: '"1"', 'idempotency-replayed': 'true' }).end(JSON.stringify(record));
+    });
+    for (const applicationId of [undefined, 'one', 'other']) {
+      expect(await client.create({ ...call, applicationId }, record, 'key')).toMatchObject({
+        isReplay: true,
+      });
+    }
+    expect(keys[0]).toBe('key');
+    expect(new Set(keys).size).toBe(3);
+    expect(keys[1]).toMatch(/^[\w-]{43}$/);
+  });
+
   test('what looks like a token in a body is in no log', async () => {
     const { client, call } = await startApi(answer(500, 'got eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln'));
     await expect(client.list(call, {})).rejects.toMatchObject({
