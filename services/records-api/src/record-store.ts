@@ -17,10 +17,7 @@ export interface Writer {
 }
 
 /** Where a list goes on: behind this record. */
-export interface Position {
-  id: number;
-  date: string;
-}
+export type Position = Pick<RecordEntry, 'id' | 'date'>;
 
 /** Makes a write happen once, however often it is asked for. */
 export interface IdempotencyKey {

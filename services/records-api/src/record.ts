@@ -53,6 +53,15 @@ export const recordSchema = z.strictObject({
   date: z.iso.datetime({ precision: 3 }),
 });
 
+/** Where a list goes on: behind this record. */
+export const positionSchema = z.strictObject({
+  id: idSchema,
+  date: z.iso.datetime({ precision: 3 }).refine(isStorable),
+});
+
+/** Where a history goes on: behind this version, which is an integer of 32 bits in PostgreSQL. */
+export const versionSchema = z.int().min(1).max(2_147_483_647);
+
 /** One write of a record. */
 export const changeSchema = z.strictObject({
   version: z.int().min(1).meta({ description: 'The ETag that the record got, without its quotes.' }),

@@ -7,8 +7,16 @@ import { invalidRequest, partsOf } from './invalid-request.ts';
 import { mergePatch } from './merge-patch.ts';
 import { entityTag, isNotModified, requireMatch } from './preconditions.ts';
 import { historyParameters, listParameters, readQuery } from './query.ts';
-import { recordFields, type RecordFields, recordPatch, recordReplacement, toFilter } from './record.ts';
-import type { Position, RecordStore, StoredRecord } from './record-store.ts';
+import {
+  positionSchema,
+  recordFields,
+  type RecordFields,
+  recordPatch,
+  recordReplacement,
+  toFilter,
+  versionSchema,
+} from './record.ts';
+import type { RecordStore, StoredRecord } from './record-store.ts';
 import { createFingerprint, readJson } from './request-body.ts';
 import { type RecordsState, idempotencyKeyOf, writerOf } from './writer.ts';
 
@@ -75,7 +83,7 @@ export const recordsRouter = (
     const { limit, cursor, ...parameters } = readQuery(ctx, listParameters);
     const filter = toFilter(parameters);
     const scope = JSON.stringify(filter);
-    const after = cursor === undefined ? undefined : (readCursor(scope, cursor) as Position);
+    const after = cursor === undefined ? undefined : readCursor(scope, positionSchema, cursor);
     // One more than asked for says whether there is a next page.
     const found = await store.list(filter, limit + 1, after);
     const records = found.slice(0, limit);
@@ -143,7 +151,7 @@ export const recordsRouter = (
     const id = idOf(ctx);
     const { limit, cursor } = readQuery(ctx, historyParameters);
     const scope = `history ${id}`;
-    const after = cursor === undefined ? 0 : (readCursor(scope, cursor) as number);
+    const after = cursor === undefined ? 0 : readCursor(scope, versionSchema, cursor);
     const found = await store.history(id, limit + 1, after);
     // The sample records have no writer, and no history as long as nobody writes them.
     if (found.length === 0 && !(await store.get(id))) throw notFound();

@@ -5,8 +5,15 @@ import { readCursor, writeCursor } from './cursor.ts';
 import { invalidRequest, maxErrors, partsOf } from './invalid-request.ts';
 import { type Line, readLines, streamOf } from './ndjson.ts';
 import { exportParameters, readQuery } from './query.ts';
-import { type RecordEntry, type RecordFields, type RecordFilter, recordLine, toFilter } from './record.ts';
-import type { Position, RecordStore } from './record-store.ts';
+import {
+  positionSchema,
+  type RecordEntry,
+  type RecordFields,
+  type RecordFilter,
+  recordLine,
+  toFilter,
+} from './record.ts';
+import type { RecordStore } from './record-store.ts';
 import { createFingerprint, maxBodyBytes, requireMediaType, tooLarge } from './request-body.ts';
 import { type RecordsState, idempotencyKeyOf, writerOf } from './writer.ts';
 
@@ -54,7 +61,7 @@ export const transfers = (store: RecordStore): ((router: Router<RecordsState>) =
       const { cursor, checkpoints, ...parameters } = readQuery(ctx, exportParameters);
       const filter = toFilter(parameters);
       const after =
-        cursor === undefined ? undefined : (readCursor(JSON.stringify(filter), cursor) as Position);
+        cursor === undefined ? undefined : readCursor(JSON.stringify(filter), positionSchema, cursor);
       // Before the head of the answer: a storage that is down is a 503 and no broken stream.
       const first = await store.list(filter, exportPageSize, after);
       ctx.set('Cache-Control', 'no-store');

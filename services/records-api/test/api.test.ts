@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { callerClientId, callerObjectId, tenantId } from '../../../packages/shared-auth/test/test-issuer.ts';
+import { writeCursor } from '../src/cursor.ts';
 import { startTestApi, type TestApi } from './test-api.ts';
 
 type Json = Record<string, unknown>;
@@ -194,6 +195,23 @@ describe('lists', () => {
       expect((await api.call('GET', `/api/records?${query}`)).status).toBe(400);
     expect((await api.call('GET', `/api/records/1/history?cursor=${cursor}`)).status).toBe(400);
   });
+});
+
+test.each([
+  { id: [1, 2] },
+  { a: 1 },
+  'text',
+  null,
+  { id: 1, date: 'x' },
+  { id: -1, date: '2026-01-01T00:00:00.000Z' },
+])('a cursor with %j in it is none: 400', async (position) => {
+  const forged = (scope: string): string => encodeURIComponent(writeCursor(scope, position));
+  for (const path of [
+    `/api/records?cursor=${forged('{}')}`,
+    `/api/records/export?cursor=${forged('{}')}`,
+    `/api/records/1/history?cursor=${forged('history 1')}`,
+  ])
+    expect((await api.call('GET', path)).status).toBe(400);
 });
 
 describe('bodies that cannot be meant', () => {

@@ -1,4 +1,5 @@
 import * as fc from 'fast-check';
+import { writeCursor } from '../src/cursor.ts';
 import type { ApiDescription, Operation } from './api-description.ts';
 import type { CallOptions, TestApi } from './test-api.ts';
 
@@ -82,10 +83,13 @@ const texts: Readonly<Record<string, fc.Arbitrary<string>>> = {
   'Idempotency-Key': fc.oneof(fc.constantFrom('a', 'b', 'c'), oddText),
 };
 
-/** A cursor that is good, with another position in it, or made of anything. */
+/** Scopes of a list without filters and of a history. */
+const scopes = fc.constantFrom('{}', 'history 1');
+
+/** No cursor at all, or one with any position in it and a checksum that is right. */
 const cursors = fc.oneof(
   oddText,
-  fc.jsonValue().map((value) => `${Buffer.from(JSON.stringify(value)).toString('base64url')}.AAAAAAAAAAAA`),
+  fc.tuple(scopes, fc.jsonValue()).map(([scope, position]) => writeCursor(scope, position)),
 );
 
 /** A header as it can be sent at all. */
