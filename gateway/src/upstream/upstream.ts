@@ -1,10 +1,9 @@
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import type { LocatedUpstream } from '../routes/route-table.ts';
 import type { Transport, TransportOptions } from '../transport/transport.ts';
 import { type Admission, createAdmission } from './admission.ts';
 import { createEndpoint, type Endpoint, type EndpointState } from './endpoint.ts';
 import { startHealthChecks } from './health-checks.ts';
+import { followName, hasName, type NameResolution } from './name-resolution.ts';
 import { createRetryBudget, type RetryBudget } from './retry-budget.ts';
 
 export interface UpstreamDependencies {
@@ -49,19 +48,15 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-const resolveAll = async (host: string): Promise<string[]> =>
-  (await lookup(host, { all: true })).map(({ address }) => address);
-
 /**
  * The addresses of one upstream. Host names of plain HTTP are resolved anew at an interval, so that each address behind
  * a name is balanced, ejected and brought back by itself; a name that stops resolving keeps the addresses that it had.
  */
 export const createUpstream = (settings: LocatedUpstream, dependencies: UpstreamDependencies): Upstream => {
   const { name } = settings;
-  const { createTransport, report, resolve = resolveAll, now = () => performance.now() } = dependencies;
+  const { createTransport, report, resolve, now = () => performance.now() } = dependencies;
   const endpoints = new Map<string, { endpoint: Endpoint; address: string }>();
   let candidates: readonly Endpoint[] = [];
-  const unresolved = new Set<string>();
   const retired = new Set<Promise<void>>();
   const admission = createAdmission(settings);
   const retries = createRetryBudget(settings.retryBudget);
@@ -90,36 +85,28 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     retired.add(closing);
   };
 
-  const resolveAddress = async (address: string): Promise<void> => {
-    const url = new URL(address);
-    const known = [...endpoints].filter(([, entry]) => entry.address === address).map(([origin]) => origin);
-    let origins: string[];
-    try {
-      const addresses = await resolve(url.hostname);
-      origins = addresses.map((ip) => `http://${isIP(ip) === 6 ? `[${ip}]` : ip}:${url.port || '80'}`);
-    } catch (error) {
-      if (!unresolved.has(address)) report({ upstream: name, event: 'unresolved', address, err: error });
-      unresolved.add(address);
-      return;
-    }
-    for (const origin of origins) if (!endpoints.has(origin)) add(origin, address);
-    for (const origin of known) if (!origins.includes(origin)) remove(origin);
-    if (unresolved.delete(address)) report({ upstream: name, event: 'resolved', address, origins });
+  const follow = (address: string): NameResolution => {
+    let resolved = true;
+    return followName({
+      address,
+      everyMs: settings.resolveMs,
+      resolve,
+      onOrigins(origins) {
+        for (const origin of origins) if (!endpoints.has(origin)) add(origin, address);
+        for (const [origin, known] of endpoints)
+          if (known.address === address && !origins.includes(origin)) remove(origin);
+        if (!resolved) report({ upstream: name, event: 'resolved', address, origins });
+        resolved = true;
+      },
+      onError(error) {
+        if (resolved) report({ upstream: name, event: 'unresolved', address, err: error });
+        resolved = false;
+      },
+    });
   };
 
-  const names: string[] = [];
-  for (const address of settings.addresses) {
-    const url = new URL(address);
-    const host = url.hostname.replace(/^\[|\]$/g, '');
-    // TLS needs the name for its certificate, so that address stays one.
-    if (url.protocol === 'https:' || isIP(host) !== 0) add(url.origin, address);
-    else names.push(address);
-  }
-  let resolving = Promise.all(names.map(resolveAddress));
-  const timer = setInterval(() => {
-    resolving = Promise.all(names.map(resolveAddress));
-  }, settings.resolveMs);
-  timer.unref();
+  for (const address of settings.addresses) if (!hasName(address)) add(new URL(address).origin, address);
+  const names = settings.addresses.filter(hasName).map(follow);
   const stopHealthChecks = startHealthChecks(settings.healthCheck, () =>
     [...endpoints.values()].map(({ endpoint }) => endpoint),
   );
@@ -141,7 +128,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     admission,
     retries,
     choose,
-    ready: () => resolving,
+    ready: () => Promise.all(names.map(({ ready }) => ready)),
     retryAfterSeconds() {
       const waits = [...endpoints.values()].map(({ endpoint }) => endpoint.retryInMs());
       return Math.max(1, Math.ceil(Math.min(...waits, 5_000) / 1_000));
@@ -156,9 +143,8 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
       endpoints: [...endpoints.values()].map(({ endpoint }) => endpoint.state()),
     }),
     async close() {
-      clearInterval(timer);
       stopHealthChecks();
-      await resolving;
+      await Promise.all(names.map((followed) => followed.stop()));
       // They stay where they are: requests that have their route already are still to choose one.
       const closing = [...endpoints.values()].map(({ endpoint }) => endpoint.transport.close());
       await Promise.all([...closing, ...retired]);
