@@ -9,11 +9,7 @@ import {
 } from '@countersign/service-kit';
 import { z } from 'zod';
 import { createTrustedProxies } from './headers/client-address.ts';
-
-const isOrigin = (text: string): boolean => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  return url !== undefined && /^https?:$/.test(url.protocol) && text.replace(/\/$/, '') === url.origin;
-};
+import { isOrigin } from './routes/route-schema.ts';
 
 /** `a=x,b=y` as entries; names stand once. */
 const namedList = <Value>(readValue: (text: string) => Value | undefined, shape: string) =>

@@ -154,7 +154,7 @@ test('streams that are opened and reset without end close their connection, and 
     frame(rstStream, 0, 2 * index + 1, cancel),
   ]);
   socket.write(Buffer.concat([opening, ...streams.flat()]));
-  await closed;
+  await expect(closed).resolves.toBeDefined();
   await expectRight(url);
   await whenTrue(() => table.upstreams.get('u')?.state().inFlight === 0);
   expect(table.upstreams.get('u')?.state()).toMatchObject({ queued: 0 });

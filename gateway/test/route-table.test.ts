@@ -12,7 +12,8 @@ const surroundings = {
 const parse = (text: string) => parseRouteTable(text, surroundings);
 
 describe('the table that comes with the gateway', () => {
-  const { match } = readRouteTable(fileURLToPath(new URL('../routes.yaml', import.meta.url)), surroundings);
+  const file = fileURLToPath(new URL('../routes.yaml', import.meta.url));
+  const { match } = readRouteTable(file, surroundings).table;
   test.each([
     ['/api/records', 'records-api'],
     ['/api/Records', 'records-api'],

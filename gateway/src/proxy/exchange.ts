@@ -32,8 +32,8 @@ const idempotentMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'
 
 /**
  * Sends a request to an upstream and streams its answer to the client, with backpressure both ways. A client that goes
- * away cancels the upstream's work at once. Idempotent requests go to another address, within the upstream's budget,
- * when one gave no answer and nothing of a streamed body was sent.
+ * away cancels the upstream's work at once. What may be sent again is, within the upstream's budget, when there
+ * was no answer: to another address where there is one.
  *
  * @returns why the answer broke off after its head, if it did.
  * @throws {ProblemError} 502, 503 or 504 when there is no answer; nothing has left for the client then.

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { ConfigError, type Logger } from '@countersign/service-kit';
 import { parseRouteTable, readRouteTable, type TableSurroundings } from '../routes/route-table.ts';
 import { watchFile } from '../routes/watch-file.ts';
@@ -28,8 +27,8 @@ export const openLiveTable = async (options: LiveTableOptions): Promise<LiveTabl
   const { file, surroundings, logger, onReload } = options;
   const activate = (table: ActiveTableOptions['table']): Promise<ActiveTable> =>
     activateTable({ ...options, table });
-  const text = readText(file);
-  let current = await activate(readRouteTable(file, surroundings));
+  const { text, table } = readRouteTable(file, surroundings);
+  let current = await activate(table);
   let reloading: Promise<void> = Promise.resolve();
   const retiring = new Set<Promise<void>>();
 
@@ -69,13 +68,4 @@ export const openLiveTable = async (options: LiveTableOptions): Promise<LiveTabl
       await Promise.all(retiring);
     },
   };
-};
-
-const readText = (file: string): string => {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    // Reading it for use says why.
-    return '';
-  }
 };

@@ -93,7 +93,10 @@ export const routeSchema = z.strictObject({
   /** Who may pass. There is no default. */
   access,
   timeouts,
-  /** Further attempts of idempotent requests that have no body, while the upstream's budget lasts. */
+  /**
+   * Further attempts, while the upstream's budget lasts: of any request that certainly was not seen, and of idempotent
+   * ones that may have been; in either case with no body, or one that was short enough to be kept.
+   */
   retries: z.int().min(0).max(5).default(1),
   /** Most bytes of a request body. */
   maxBodyBytes: z
@@ -120,12 +123,13 @@ export const routeSchema = z.strictObject({
   page: z.boolean().default(false),
 });
 
-const address = z.string().refine((text) => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  return (
-    url !== undefined && ['http:', 'https:'].includes(url.protocol) && text.replace(/\/$/, '') === url.origin
-  );
-}, 'must be an origin such as http://records-api:8081');
+/** Whether a text is `http://host:port` or `https://…`, with or without a slash behind, and no more. */
+export const isOrigin = (text: string): boolean => {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && text.replace(/\/$/, '') === url.origin;
+};
+
+const address = z.string().refine(isOrigin, 'must be an origin such as http://records-api:8081');
 
 export const upstreamSchema = z.strictObject({
   /** Without it the configuration has to say where the upstream is. */

@@ -26,11 +26,14 @@ export interface TableSurroundings {
 }
 
 /**
- * Reads a route table.
+ * Reads a route table, and gives the text as well, from which whoever follows the file goes on.
  *
  * @throws {ConfigError} that names the file, and the line or place and reason of everything that is wrong.
  */
-export const readRouteTable = (file: string, surroundings: TableSurroundings): RouteTable => {
+export const readRouteTable = (
+  file: string,
+  surroundings: TableSurroundings,
+): { text: string; table: RouteTable } => {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -38,7 +41,7 @@ export const readRouteTable = (file: string, surroundings: TableSurroundings): R
     throw new ConfigError([`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`]);
   }
   try {
-    return parseRouteTable(text, surroundings);
+    return { text, table: parseRouteTable(text, surroundings) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(error.problems.map((problem) => `${file}: ${problem}`));

@@ -1,6 +1,3 @@
-/** A place among the requests in flight of an upstream. Give it back once. */
-export type Release = () => void;
-
 export interface AdmissionOptions {
   /** Most requests in flight. */
   maxInFlight: number;
@@ -17,6 +14,7 @@ export interface Admission {
   tryEnter(): boolean;
   /** Waits for a place. False when the queue is full, or the wait too long: shed the request. */
   enter(): Promise<boolean>;
+  /** Gives a place back. Call it once for each that was taken. */
   leave(): void;
 }
 
