@@ -11,6 +11,8 @@ import { openDatabase, reach } from './store/open-database.ts';
 
 const service = packageIdentity(new URL('../package.json', import.meta.url));
 const hourMs = 3_600_000;
+/** How long a request may take to arrive: Node's five minutes would cut a long import off. */
+const requestTimeoutMs = hourMs;
 
 await runService(service, async () => {
   const config = parseRecordsConfig(configSchema, process.env);
@@ -45,7 +47,7 @@ await runService(service, async () => {
   });
   await openMetricsPort(config, metrics, logger);
   await serve({
-    server: createServer(app.callback()),
+    server: createServer({ requestTimeout: requestTimeoutMs, headersTimeout: 10_000 }, app.callback()),
     host: config.HOST,
     port: config.PORT,
     drainDelayMs: config.DRAIN_DELAY_MS,
