@@ -1,4 +1,4 @@
-/** Flat list: name, value, name, value. */
+/** Flat list: name, value, name, value. Octets as latin1 characters. */
 export type FlatHeaders = readonly string[];
 
 /** Headers that concern one connection alone and end at each hop (RFC 9110 §7.6.1). */
@@ -27,6 +27,9 @@ export const namedByConnection = (
   if (before === undefined && (lower === 'keep-alive' || lower === 'close')) return undefined;
   return new Set([...(before ?? []), ...lower.split(',').map((name) => name.trim())]);
 };
+
+/** The length of a body that is none, or is framed anew. */
+export const contentLengthAlone: ReadonlySet<string> = new Set(['content-length']);
 
 /** A list without the headers of these lower-case names. */
 export const withoutHeaders = (headers: readonly string[], names: ReadonlySet<string>): string[] => {

@@ -4,6 +4,7 @@ import { type Readable, Transform } from 'node:stream';
 import { ProblemError } from '@countersign/service-kit';
 import type { SortedRequestHeaders } from '../headers/request-headers.ts';
 import { isHttp2 } from '../request-target.ts';
+import { smallBodyBytes } from '../transport/transport.ts';
 
 /** A request's body, as an upstream's transport takes it. */
 export interface RequestBody {
@@ -11,9 +12,6 @@ export interface RequestBody {
   /** Undefined for a body that is sent chunked. */
   contentLength: number | undefined;
 }
-
-/** Bodies up to this are collected, and go out with their head in one write. */
-const smallBodyBytes = 16 * 1024;
 
 const noBody: RequestBody = { body: null, contentLength: 0 };
 

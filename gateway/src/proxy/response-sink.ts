@@ -4,10 +4,7 @@ import { sortResponseHeaders } from '../headers/response-headers.ts';
 import { cutOff } from './client-response.ts';
 import { type Coding, encodeAnswer } from './compression.ts';
 import { atEndOfTurn } from '../transport/end-of-turn.ts';
-import { type Exchange, type ResponseSink, UpstreamError } from '../transport/transport.ts';
-
-/** Bodies up to this go out with their head in one write. */
-const smallBodyBytes = 16 * 1024;
+import { type Exchange, type ResponseSink, smallBodyBytes, UpstreamError } from '../transport/transport.ts';
 
 /** Who is told how far an answer is. */
 export interface AnswerEvents {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ProblemError } from '@countersign/service-kit';
+import { contentLengthAlone } from '../headers/header-lists.ts';
 import type { SortedRequestHeaders } from '../headers/request-headers.ts';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
 import type { Route } from '../routes/route-schema.ts';
@@ -71,9 +72,9 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
     { signal: gone.signal },
   ).finally(() => response.off('close', onGone));
   use.answered();
-  const { headers: kept } = sortResponseHeaders(answer.headers);
+  const { headers: kept } = sortResponseHeaders(answer.headers, contentLengthAlone);
   if (answer.socket === null) {
-    response.writeHead(answer.status, answer.reason, withoutLength(kept));
+    response.writeHead(answer.status, answer.reason, kept);
     response.end(answer.head);
     return;
   }
@@ -91,9 +92,6 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
   // The connection is no longer the response's, so that nothing else tells its listeners that it is over.
   response.emit('close');
 };
-
-const withoutLength = (headers: readonly string[]): string[] =>
-  headers.filter((_, index) => headers[index - (index % 2)]?.toLowerCase() !== 'content-length');
 
 const head101 = (headers: readonly string[]): string => {
   let head = 'HTTP/1.1 101 Switching Protocols\r\n';

@@ -8,6 +8,7 @@ import type { Http1Exchange } from './http1-exchange.ts';
 import { requestHead } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
 import { type ResponseEvents, ResponseParser } from './response-parser.ts';
+import { smallBodyBytes } from './transport.ts';
 
 export interface ConnectionOptions {
   host: string;
@@ -20,8 +21,6 @@ export interface ConnectionOptions {
   pool: ConnectionPool<Connection>;
 }
 
-// One write instead of two. Above this size copying the body into the string costs more than the second write.
-const maxJoinedBodyBytes = 16 * 1024;
 const pieceBytes = 64 * 1024;
 
 // Shared by all connections: it is filled and emptied within one callback.
@@ -119,7 +118,7 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     const { body } = request;
     if (body === null || request.contentLength === 0) this.#writeWhole(head);
     else if (!Buffer.isBuffer(body)) this.#writeStream(head, body, request.contentLength);
-    else if (body.length <= maxJoinedBodyBytes) this.#writeWhole(head + body.toString('latin1'));
+    else if (body.length <= smallBodyBytes) this.#writeWhole(head + body.toString('latin1'));
     // In pieces, because only between them it shows that the upstream still takes something.
     else this.#writeStream(head, Readable.from(pieces(body)), body.length);
   }

@@ -1,3 +1,4 @@
+import { contentLengthAlone, withoutHeaders } from '../headers/header-lists.ts';
 import { type Deadlines, Progress, type Timed } from './deadlines.ts';
 import {
   type Exchange,
@@ -93,7 +94,8 @@ export abstract class BaseExchange implements Exchange, Timed {
   head(status: number, reason: string, headers: string[]): void {
     this.headReceived = true;
     this.progress.enter('receiving');
-    this.#sink.onHead(status, reason, status === 204 ? withoutLength(headers) : headers);
+    // RFC 9110 §8.6: 204 has no length, and whoever believes it waits for a body that does not come.
+    this.#sink.onHead(status, reason, status === 204 ? withoutHeaders(headers, contentLengthAlone) : headers);
   }
 
   /** False when reading has to pause, or is over. */
@@ -106,7 +108,7 @@ export abstract class BaseExchange implements Exchange, Timed {
   end(trailers: string[]): void {
     if (this.over) return;
     this.finish();
-    this.#sink.onEnd(trailers.length === 0 ? trailers : allowedTrailers(trailers));
+    this.#sink.onEnd(trailers.length === 0 ? trailers : withoutHeaders(trailers, notInTrailers));
   }
 
   protected finish(): void {
@@ -115,10 +117,6 @@ export abstract class BaseExchange implements Exchange, Timed {
     this.#inFlight.deadlines.delete(this);
   }
 }
-
-/** RFC 9110 §8.6: 204 has no length, and whoever believes it waits for a body that does not come. */
-const withoutLength = (headers: string[]): string[] =>
-  headers.filter((_, index) => (headers[index - (index % 2)] as string).toLowerCase() !== 'content-length');
 
 /** Fields that come too late in a trailer, or were put there to be believed (RFC 9110 §6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
@@ -138,6 +136,3 @@ const notInTrailers: ReadonlySet<string> = new Set([
   'trailer', // announces trailers
   'transfer-encoding', // frames
 ]);
-
-const allowedTrailers = (trailers: string[]): string[] =>
-  trailers.filter((_, index) => !notInTrailers.has((trailers[index - (index % 2)] as string).toLowerCase()));

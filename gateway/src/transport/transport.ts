@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
+import type { FlatHeaders } from '../headers/header-lists.ts';
 
-/** A flat list: name, value, name, value. Octets as latin1 characters. */
-export type FlatHeaders = readonly string[];
+/** Bodies up to this go out with their head in one write; to copy a longer one costs more than a second write. */
+export const smallBodyBytes = 16 * 1024;
 
 /** A request as it goes to an upstream. */
 export interface UpstreamRequest {
