@@ -13,7 +13,7 @@ const perSecond = 20;
 let system: ComposedSystem;
 let token = '';
 beforeAll(async () => {
-  system = await startComposedSystem(['tests/containers/pairs.yaml']);
+  system = await startComposedSystem(['tests/containers/failures.yaml']);
   token = await system.token('api2');
 }, 400_000);
 afterAll(() => system?.[Symbol.asyncDispose](), 60_000);
