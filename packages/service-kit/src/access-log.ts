@@ -1,5 +1,5 @@
 import type { Middleware, ParameterizedContext } from 'koa';
-import { type CompletedRequest, completions, loggedPath, routeOf, statusOf } from './completion.ts';
+import { type CompletedRequest, completions, pathOf, routeOf, statusOf } from './completion.ts';
 import { describeError, isoTime } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
@@ -38,7 +38,7 @@ const membersOf = (ctx: ParameterizedContext<ServiceState>, ms: number, complete
   members += `,"trace_flags":"${ids.traceFlags}","start":"${isoTime(Date.now() - ms)}"`;
   members += `,"duration_ms":${Math.round(ms * 1_000) / 1_000},"http.request.method":"${req.method}"`;
   if (route !== undefined) members += `,"http.route":${JSON.stringify(route)}`;
-  members += `,"url.path":${JSON.stringify(loggedPath(req.url as string))}`;
+  members += `,"url.path":${JSON.stringify(pathOf(ctx))}`;
   if (status !== undefined) members += `,"http.response.status_code":${JSON.stringify(status)}`;
   if (!complete) members += ',"aborted":true';
   for (const name in logFields) {

@@ -51,8 +51,14 @@ export const statusOf = ({ res, state }: ParameterizedContext<ServiceState>): nu
   (state.logFields['http.response.status_code'] as number | undefined) ??
   (res.headersSent ? res.statusCode : undefined);
 
+/** The path as it may be told: the one that the stack put into `logFields`, else that of the request. */
+export const pathOf = ({ req, state }: ParameterizedContext<ServiceState>): string => {
+  const stated = state.logFields['url.path'];
+  return typeof stated === 'string' ? stated : loggedPath(req.url as string);
+};
+
 /** The path without its query, bounded. People paste tokens where ids belong. */
-export const loggedPath = (url: string): string => {
+const loggedPath = (url: string): string => {
   const queryAt = url.indexOf('?');
   const path = (queryAt === -1 ? url : url.slice(0, queryAt)).slice(0, 1_024);
   return path.includes('eyJ') ? withoutTokens(path) : path;

@@ -24,7 +24,7 @@ import {
 import {
   type CompletedRequest,
   completions,
-  loggedPath,
+  pathOf,
   routeOf,
   type StartingService,
   starts,
@@ -118,7 +118,7 @@ const spansOf = ({ ctx, ms }: CompletedRequest, resource: Resource): ReadableSpa
       request_id: requestId,
       'http.request.method': method,
       'http.route': route,
-      'url.path': loggedPath(req.url as string),
+      'url.path': pathOf(ctx),
       'http.response.status_code': status,
       'error.type': typeof errorType === 'string' ? errorType : undefined,
     },
