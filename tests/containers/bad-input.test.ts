@@ -107,13 +107,17 @@ test('.env that cannot be read, or lacks what compose/entra.yaml needs', async (
       ],
     );
   expect(await config(join(folder, 'missing'))).toMatchObject({
-    code: 14,
+    code: 1,
     error: expect.stringContaining('missing'),
   });
   await writeFile(join(folder, 'broken'), 'AZURE_TENANT_ID="no end\n');
-  expect((await config(join(folder, 'broken'))).code).not.toBe(0);
+  expect(await config(join(folder, 'broken'))).toMatchObject({
+    code: 1,
+    error: expect.stringContaining('broken'),
+  });
   await writeFile(join(folder, 'half'), `AZURE_TENANT_ID=${localTenantId}\n`);
   expect(await config(join(folder, 'half'))).toMatchObject({
+    code: 1,
     error: expect.stringContaining('see .env.example'),
   });
   await rm(folder, { recursive: true });
