@@ -190,6 +190,27 @@ describe('names', () => {
     expect((await fetch(`${url}/x`)).status).toBe(200);
   });
 
+  test('an address that comes later waits for its health check, while others work', async () => {
+    const origin = await startUpstream((_request, response) => response.end('ok'));
+    const { port } = new URL(origin);
+    let addresses = ['127.0.0.1'];
+    const { url, table, events } = await gatewayTo(
+      [`http://records.test:${port}`],
+      { resolveMs: 1, healthCheck: { path: '/healthz' } },
+      { retries: 0 },
+      { upstreams: { resolve: async () => addresses } },
+    );
+    expect((await fetch(`${url}/x`)).status).toBe(200);
+    // Nothing listens there.
+    addresses = ['127.0.0.1', '127.0.0.2'];
+    while (events.length === 0) await fetch(`${url}/x`);
+    for (let index = 0; index < 10; index += 1) expect((await fetch(`${url}/x`)).status).toBe(200);
+    expect(table.upstreams.get('u')?.state().endpoints).toMatchObject([
+      { origin, state: 'available' },
+      { state: 'unhealthy' },
+    ]);
+  });
+
   test('a name that never resolved: 503, not a crash', async () => {
     const resolve = async () => {
       throw new Error('getaddrinfo ENOTFOUND');

@@ -62,7 +62,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
   const retries = createRetryBudget(settings.retryBudget);
   let turn = 0;
 
-  const add = (origin: string, address: string): void => {
+  const add = (origin: string, address: string): Endpoint => {
     const endpoint = createEndpoint({
       origin,
       host: new URL(address).host,
@@ -75,6 +75,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     });
     endpoints.set(origin, { endpoint, address });
     candidates = [...candidates, endpoint];
+    return endpoint;
   };
   const remove = (origin: string): void => {
     const removed = endpoints.get(origin);
@@ -92,7 +93,13 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
       everyMs: settings.resolveMs,
       resolve,
       onOrigins(origins) {
-        for (const origin of origins) if (!endpoints.has(origin)) add(origin, address);
+        // A container has its address before it listens: beside others that work, it waits for its health check.
+        const mayWait = settings.healthCheck !== undefined && origins.some((origin) => endpoints.has(origin));
+        for (const origin of origins) {
+          if (endpoints.has(origin)) continue;
+          const newcomer = add(origin, address);
+          if (mayWait) newcomer.setHealthy(false);
+        }
         for (const [origin, known] of endpoints)
           if (known.address === address && !origins.includes(origin)) remove(origin);
         if (!resolved) report({ upstream: name, event: 'resolved', address, origins });
