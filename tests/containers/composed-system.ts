@@ -99,7 +99,8 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
   const inEntra = (...command: string[]): Promise<string> =>
     docker('exec', `${project}-local-entra-1`, ...command);
 
-  const dispatcher = new Agent({ connect: { ca: await inEntra('cat', '/public/ca.pem') } });
+  // No connection is kept: what it leads to is stopped and started again.
+  const dispatcher = new Agent({ pipelining: 0, connect: { ca: await inEntra('cat', '/public/ca.pem') } });
   const ask: ComposedSystem['fetch'] = (url, init) => fetch(url, { dispatcher, ...init });
 
   const textsOf = async (service: string, since?: string): Promise<string[]> => {
