@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
 import { networkOf, type TrustedProxies, withoutMapping } from './headers/client-address.ts';
 import { limitIdleClients } from './client-idle.ts';
+import { inTurn } from './in-turn.ts';
 import type { UpgradeRequest } from './proxy/switch-protocols.ts';
 
 export interface ListenerOptions {
@@ -45,7 +46,8 @@ const limits = {
 const http2Limits = { settings: { maxConcurrentStreams: 128, maxHeaderListSize: limits.maxHeaderSize } };
 
 /** The server that clients connect to, with its limits. */
-export const createListener = (options: ListenerOptions): Server => {
+export const createListener = (settings: ListenerOptions): Server => {
+  const options = { ...settings, handle: inTurn(settings.handle) };
   const server = createProtocolServer(options);
   server.maxConnections = options.maxConnections;
   server.keepAliveTimeout = options.keepAliveMs;
@@ -56,7 +58,7 @@ export const createListener = (options: ListenerOptions): Server => {
     refuseUnreadable(error, socket, options.logger),
   );
   server.on('upgrade', (request: UpgradeRequest, socket: Socket, head: Buffer) =>
-    answerUpgrade(options.handle, request, socket, head),
+    answerUpgrade(settings.handle, request, socket, head),
   );
   limitByAddress(server, options);
   return server;

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
-import { startGateway, stopAll, type TestGateway } from './start-gateway.ts';
+import { startGateway, startUpstream, stopAll, type TestGateway } from './start-gateway.ts';
 
 const isWhole = (request: string): boolean => {
   const [head = '', ...rest] = request.split('\r\n\r\n');
@@ -27,6 +27,11 @@ const upstream = createServer((socket) => {
   });
 });
 
+const tableFor = (origin: string): object => ({
+  upstreams: { u: { addresses: [origin] } },
+  routes: [{ path: '/a', upstream: 'u', access: 'public' }],
+});
+
 beforeAll(async () => {
   upstream.listen(0, '127.0.0.1');
   await once(upstream, 'listening');
@@ -42,13 +47,7 @@ describe.each([
   let gateway: TestGateway;
   beforeAll(async () => {
     const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
-    gateway = await startGateway({
-      createTransport,
-      table: {
-        upstreams: { u: { addresses: [origin] } },
-        routes: [{ path: '/a', upstream: 'u', access: 'public' }],
-      },
-    });
+    gateway = await startGateway({ createTransport, table: tableFor(origin) });
   });
   afterAll(stopAll);
 
@@ -56,9 +55,9 @@ describe.each([
     [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status as string);
 
   /** Sends bytes on a connection of their own; resolves with what came back once it is closed, or has so many answers. */
-  const send = (bytes: string, answers: number): Promise<string> =>
+  const send = (bytes: string, answers: number, url = gateway.url): Promise<string> =>
     new Promise((resolve) => {
-      const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1');
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
       let answer = '';
       socket.on('data', (chunk: Buffer) => {
         answer += chunk.toString('latin1');
@@ -289,6 +288,30 @@ describe.each([
         '/a/2',
         '/a/3',
       ]);
+    });
+
+    test('a request is worked on when those before it are answered', async () => {
+      let mostAtOnce = 0;
+      let atOnce = 0;
+      const origin = await startUpstream((_request, response) => {
+        mostAtOnce = Math.max(mostAtOnce, (atOnce += 1));
+        response.once('finish', () => (atOnce -= 1));
+        setImmediate(() => response.end('ok'));
+      });
+      const { url } = await startGateway({ createTransport, table: tableFor(origin) });
+      const ahead = 'GET /a HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(20);
+      const answer = await send(`${ahead}GET /a HTTP/1.1\r\nHost: x\r\n${end}`, 21, url);
+      expect(statuses(answer)).toEqual(Array(21).fill('200'));
+      expect(mostAtOnce).toBe(1);
+    });
+
+    test('too many that wait end the connection, and none of them is worked on', async () => {
+      let asked = 0;
+      const origin = await startUpstream(() => (asked += 1));
+      const { url } = await startGateway({ createTransport, table: tableFor(origin) });
+      const answer = await send('GET /a HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(200), 200, url);
+      expect(answer).toBe('');
+      expect(asked).toBeLessThanOrEqual(1);
     });
 
     test('a refusal does not take the next request with it', async () => {
