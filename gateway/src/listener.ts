@@ -145,10 +145,16 @@ const badRequest: Refusal = { status: 400, title: 'Bad Request', code: 'invalid_
 /** What cannot be read as a request has no context and passes no middleware; it gets a problem and a record all the same. */
 const refuseUnreadable = (error: NodeJS.ErrnoException, socket: Socket, logger: Logger): void => {
   const { code = '' } = error;
-  // An answer that has begun cannot take another one, and a connection that broke cannot take any.
-  const answering =
-    (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent === true;
-  if (!socket.writable || answering || code === 'ECONNRESET' || code === 'EPIPE') {
+  const answer = (socket as { _httpMessage?: ServerResponse })._httpMessage;
+  const isGone = !socket.writable || code === 'ECONNRESET' || code === 'EPIPE';
+  if (answer?.req.complete && !isGone) {
+    // The bytes are those of a later request. This one was whole and is worked on: its answer is the connection's last.
+    if (answer.shouldKeepAlive) answer.once('finish', () => socket.destroySoon());
+    answer.shouldKeepAlive = false;
+    return;
+  }
+  // An answer that has begun cannot take another one.
+  if (isGone || answer?.headersSent) {
     socket.destroy();
     return;
   }

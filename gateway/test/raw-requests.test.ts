@@ -290,6 +290,15 @@ describe.each([
       ]);
     });
 
+    test('a request that was whole is answered, whatever comes after it', async () => {
+      const { answer, requests } = await ask(
+        `GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /a/2 HTTP/1.1\r\nHost : x\r\n\r\n`,
+        2,
+      );
+      expect(statuses(answer)).toEqual(['200']);
+      expect(requests.map((request) => request.split(' ')[1])).toEqual(['/a/1']);
+    });
+
     test('a request is worked on when those before it are answered', async () => {
       let mostAtOnce = 0;
       let atOnce = 0;
