@@ -102,3 +102,18 @@ describe.each([
     expect(socket.bytesWritten).toBeGreaterThan(16 * 2 ** 20);
   });
 });
+
+test('a client that stops within what nobody wants is cut off after ten seconds', async () => {
+  await using upstream = await startScripted((socket) => socket.write(small));
+  const { url } = await startGateway({
+    clientIdleMs: 3_600_000,
+    table: {
+      upstreams: { u: { addresses: [upstream.origin] } },
+      routes: [{ path: '/a', upstream: 'u', access: 'public', maxBodyBytes: 10 }],
+    },
+  });
+  const socket = await openTo(url, 'Content-Length: 50');
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  expect(await readUntil(socket, /\r\n\r\n\{.*\}/)).toContain('413');
+  await closed;
+}, 15_000);

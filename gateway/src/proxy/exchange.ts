@@ -6,7 +6,7 @@ import type { Endpoint, EndpointUse } from '../upstream/endpoint.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { cutOff, isGone } from './client-response.ts';
 import { ClientGoneError, type RequestBody } from './request-body.ts';
-import { type AnswerEvents, type AnswerHeaders, ResponseWriter } from './response-sink.ts';
+import { type AnswerEvents, type AnswerHeaders, ResponseWriter } from './response-writer.ts';
 
 export interface ExchangeOptions {
   request: IncomingMessage;
@@ -48,7 +48,7 @@ export const exchange = async (options: ExchangeOptions): Promise<UpstreamError 
     const endpoint = upstream.choose(failed);
     if (!endpoint) throw unavailable(upstream);
     attempts += 1;
-    const { error, headReceived } = await attempt(options, endpoint, attempts);
+    const { error, headReceived } = await new Attempt(options, endpoint, attempts).outcome;
     if (!error || headReceived) return error;
     const again =
       attempts <= route.retries &&
@@ -82,9 +82,6 @@ interface Outcome {
   error: UpstreamError | undefined;
 }
 
-const attempt = (options: ExchangeOptions, endpoint: Endpoint, attempts: number): Promise<Outcome> =>
-  new Promise((resolve, reject) => new Attempt(options, endpoint, attempts, resolve, reject).start());
-
 /** A request sent to one address, until its answer is over or nobody waits for it any more. */
 class Attempt implements AnswerEvents {
   readonly #options: ExchangeOptions;
@@ -92,31 +89,28 @@ class Attempt implements AnswerEvents {
   readonly #use: EndpointUse;
   /** How many there were, with this one. */
   readonly #attempts: number;
-  readonly #resolve: (outcome: Outcome) => void;
-  readonly #reject: (error: Error) => void;
+  readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #writer: ResponseWriter;
   readonly #startMs = performance.now();
   #headReceived = false;
   #settled = false;
   #total: NodeJS.Timeout | undefined;
 
-  constructor(
-    options: ExchangeOptions,
-    endpoint: Endpoint,
-    attempts: number,
-    resolve: (outcome: Outcome) => void,
-    reject: (error: Error) => void,
-  ) {
+  constructor(options: ExchangeOptions, endpoint: Endpoint, attempts: number) {
     this.#options = options;
     this.#endpoint = endpoint;
     this.#use = endpoint.begin();
     this.#attempts = attempts;
-    this.#resolve = resolve;
-    this.#reject = reject;
     this.#writer = new ResponseWriter(options.response, options.answer, this);
+    this.#start();
   }
 
-  start(): void {
+  /** Rejects when nobody waits for the answer any more, or its time is over. */
+  get outcome(): Promise<Outcome> {
+    return this.#outcome.promise;
+  }
+
+  #start(): void {
     const { request, response, route, path, headers, body, endsAtMs } = this.#options;
     const endpoint = this.#endpoint;
     if (isGone(response)) {
@@ -159,14 +153,14 @@ class Attempt implements AnswerEvents {
       Object.assign(this.#options.logFields, { 'error.type': 'upstream_broke_off', cause: error.kind });
     }
     this.#finish(isOurFault(error) ? undefined : error === undefined, error?.kind);
-    this.#resolve({ headReceived, error });
+    this.#outcome.resolve({ headReceived, error });
   }
 
   #breakOff(worked: boolean | undefined, error: Error): void {
     this.#writer.exchange?.abort();
     if (this.#headReceived) cutOff(this.#options.response);
     this.#finish(worked, 'total_timeout');
-    this.#reject(error);
+    this.#outcome.reject(error);
   }
 
   /** @param worked undefined when the attempt tells nothing about the address */

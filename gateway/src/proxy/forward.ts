@@ -12,7 +12,7 @@ import type { ActiveTable, PreparedRoute } from './active-table.ts';
 import type { Coding } from './compression.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { checkAtEdge, identityHeaders } from './edge-check.ts';
-import { exchange, toProblem, unavailable } from './exchange.ts';
+import { exchange, type ExchangeOptions, toProblem, unavailable } from './exchange.ts';
 import { ClientGoneError, discardBody, takeBody } from './request-body.ts';
 import { assertOrigin, asksForWebSocket, switchProtocols } from './switch-protocols.ts';
 
@@ -60,8 +60,7 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
     assertRouteTakes(request, route, target);
     if (route.cors && sorted.origin !== undefined && isPreflight(request, sorted)) {
       const allowed = preflightHeaders(route.cors, sorted.origin, route.methods ?? defaultCorsMethods);
-      response.writeHead(204, [...cors, ...allowed, 'X-Request-Id', state.requestContext.requestId]);
-      response.end();
+      response.writeHead(204, [...cors, ...allowed, 'X-Request-Id', state.requestContext.requestId]).end();
       return true;
     }
 
@@ -88,39 +87,8 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
     if (!upstream.admission.tryEnter() && !(await upstream.admission.enter())) throw unavailable(upstream);
     const path = prepared.rewrite(target.path) + target.query;
     try {
-      if (switching) {
-        await tunnel(ctx, prepared, path, headers, stopping);
-        return true;
-      }
-      const added = [
-        'X-Request-Id',
-        state.requestContext.requestId,
-        ...prepared.addedHeaders,
-        ...cors,
-        ...(limits ?? []),
-      ];
-      const compress = route.compress && request.method !== 'HEAD';
-      const coding = compress ? codingFor(ctx) : undefined;
-      const answer = { added, stripped: prepared.strippedHeaders, compress, coding };
-      // Most requests have this one step, and log it as upstream_duration_ms alone.
-      const onAnswered = logFields['steps']
-        ? (startMs: number) => noteStep(state, 'upstream', startMs)
-        : undefined;
-      const options = {
-        request,
-        response,
-        route,
-        upstream,
-        path,
-        headers,
-        body,
-        endsAtMs,
-        answer,
-        logFields,
-        onAnswered,
-      };
-      const brokenOff = await exchange(options);
-      if (brokenOff) state.log.error({ err: brokenOff }, 'the upstream broke off its answer');
+      if (switching) await tunnel(ctx, prepared, path, headers, stopping);
+      else await stream(ctx, prepared, { path, headers, body, endsAtMs }, [...cors, ...(limits ?? [])]);
     } catch (error) {
       // Nobody is left to answer, and nothing went wrong here.
       if (!(error instanceof ClientGoneError)) throw error;
@@ -130,6 +98,41 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
     }
     return true;
   };
+
+/** What goes to the upstream, beside the request line's method. */
+type Outgoing = Pick<ExchangeOptions, 'path' | 'headers' | 'body' | 'endsAtMs'>;
+
+/** @param ownHeaders of this answer, on top of the route's */
+const stream = async (
+  ctx: ParameterizedContext<ServiceState>,
+  { route, upstream, addedHeaders, strippedHeaders }: PreparedRoute,
+  outgoing: Outgoing,
+  ownHeaders: readonly string[],
+): Promise<void> => {
+  const { req: request, res: response, state } = ctx;
+  const { logFields } = state;
+  const added = ['X-Request-Id', state.requestContext.requestId, ...addedHeaders, ...ownHeaders];
+  const compress = route.compress && request.method !== 'HEAD';
+  const coding = compress ? codingFor(ctx) : undefined;
+  // Most requests have this one step, and log it as upstream_duration_ms alone.
+  const onAnswered = logFields['steps']
+    ? (startMs: number) => noteStep(state, 'upstream', startMs)
+    : undefined;
+  const brokenOff = await exchange({
+    request,
+    response,
+    route,
+    upstream,
+    path: outgoing.path,
+    headers: outgoing.headers,
+    body: outgoing.body,
+    endsAtMs: outgoing.endsAtMs,
+    answer: { added, stripped: strippedHeaders, compress, coding },
+    logFields,
+    onAnswered,
+  });
+  if (brokenOff) state.log.error({ err: brokenOff }, 'the upstream broke off its answer');
+};
 
 const codingFor = (ctx: ParameterizedContext<ServiceState>): Coding | undefined => {
   const coding = ctx.acceptsEncodings('br', 'gzip', 'identity');
