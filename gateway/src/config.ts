@@ -2,10 +2,10 @@ import { fileURLToPath } from 'node:url';
 import {
   certificatesFileSetting,
   commonSettings,
-  fileTextSetting,
   guidSetting,
   httpsOriginSetting,
   portSetting,
+  readableFileSetting,
 } from '@countersign/service-kit';
 import { z } from 'zod';
 import { createTrustedProxies } from './headers/client-address.ts';
@@ -75,9 +75,9 @@ export const configSchema = z
     RATE_LIMIT_STORE_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis: URL' }).optional(),
     /** How the listener speaks: HTTP/1.1, or HTTP/2 without TLS behind a load balancer that knows. */
     PROTOCOL: z.enum(['http1', 'h2c']).default('http1'),
-    /** With both, the listener speaks TLS, HTTP/2 and HTTP/1.1. */
-    TLS_CERTIFICATE_FILE: certificatesFileSetting.optional(),
-    TLS_KEY_FILE: fileTextSetting.optional(),
+    /** With both, the listener speaks TLS, HTTP/2 and HTTP/1.1. They are followed when they change. */
+    TLS_CERTIFICATE_FILE: readableFileSetting.optional(),
+    TLS_KEY_FILE: readableFileSetting.optional(),
     /** Which client speaks to upstreams over plain HTTP/1.1. */
     TRANSPORT: z.enum(['http1', 'undici']).default('http1'),
     /** Most connections, over all and from one address. */

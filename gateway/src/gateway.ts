@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import type { Server as TlsServer } from 'node:tls';
 import type { Logger, Readiness } from '@countersign/service-kit';
 import { keyEvents, type Metrics } from '@countersign/service-kit/metrics';
 import {
@@ -13,6 +14,7 @@ import { createRecentRequests } from './admin/recent-requests.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
 import { openRateLimitStore } from './limits/rate-limit-store.ts';
+import { followKeyPair, readKeyPair } from './key-pair.ts';
 import { createListener } from './listener.ts';
 import { forward } from './proxy/forward.ts';
 import { openLiveTable } from './proxy/live-table.ts';
@@ -95,22 +97,27 @@ export const createGateway = async (
     forward: forward({ table, verifiers, trustedProxies, stopping: stopping.signal }),
   });
   const { TLS_CERTIFICATE_FILE: certificate, TLS_KEY_FILE: key } = config;
+  const files = certificate && key ? { certificate, key } : undefined;
+  const tls = files && readKeyPair(files);
   const server = createListener({
     handle: app.callback(),
     logger,
     protocol: config.PROTOCOL,
-    tls: certificate && key ? { certificate, key } : undefined,
+    tls,
     maxConnections: config.MAX_CONNECTIONS,
     maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
     trustedProxies,
     clientIdleMs: config.CLIENT_IDLE_MS,
     keepAliveMs: config.KEEP_ALIVE_MS,
   });
+  const stopFollowing =
+    files && tls && followKeyPair({ files, pair: tls, server: server as unknown as TlsServer, logger });
   const admin = createServer(createAdminApp({ logger, table, metrics, recent }).callback());
   const close = async (): Promise<void> => {
     admin.close();
     admin.closeAllConnections();
     redis?.destroy();
+    stopFollowing?.();
     await live.close();
   };
   return { server, admin, endTunnels: () => stopping.abort(), close };

@@ -12,14 +12,15 @@ import type { Logger } from '@countersign/service-kit';
 import { networkOf, type TrustedProxies, withoutMapping } from './headers/client-address.ts';
 import { limitIdleClients } from './client-idle.ts';
 import { inTurn } from './in-turn.ts';
+import { type KeyPair, secureContextOf } from './key-pair.ts';
 import type { UpgradeRequest } from './proxy/switch-protocols.ts';
 
 export interface ListenerOptions {
   handle: RequestListener;
   logger: Logger;
   protocol: 'http1' | 'h2c';
-  /** PEM texts; with them the listener speaks TLS. */
-  tls?: { certificate: string; key: string } | undefined;
+  /** With it the listener speaks TLS. */
+  tls?: KeyPair | undefined;
   maxConnections: number;
   maxConnectionsPerAddress: number;
   /** Proxies speak for many clients, and are not limited by address. */
@@ -94,10 +95,8 @@ const createProtocolServer = ({ handle, protocol, tls }: ListenerOptions): Serve
     const settings = {
       ...limits,
       ...http2Limits,
-      cert: tls.certificate,
-      key: tls.key,
+      ...secureContextOf(tls),
       allowHTTP1: true,
-      minVersion: 'TLSv1.2' as const,
     };
     return createSecureServer(settings as never, handle as never) as unknown as Server;
   }

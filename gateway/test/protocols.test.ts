@@ -1,5 +1,7 @@
 import 'reflect-metadata';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -9,8 +11,12 @@ import {
 } from 'node:http2';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { X509CertificateGenerator } from '@peculiar/x509';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { runGateway } from './gateway-process.ts';
 import { type ScriptedServer, startScripted } from './scripted-server.ts';
 import { startGateway, startUpstream, stopAll, type TestGateway, whenTrue } from './start-gateway.ts';
 
@@ -184,6 +190,11 @@ test.each([
   },
 );
 
+const someTable = {
+  upstreams: { u: { addresses: ['http://127.0.0.1:1'] } },
+  routes: [{ path: '/a', upstream: 'u', access: 'public' }],
+};
+
 describe('TLS', () => {
   test('a head of HTTP/1.1 that is too long is 431', async () => {
     const { url } = await startFor({ tls: await makeCertificate() });
@@ -209,5 +220,53 @@ describe('TLS', () => {
     let answer = '';
     for await (const chunk of response) answer += String(chunk);
     expect(JSON.parse(answer)).toMatchObject({ 'x-forwarded-proto': 'https' });
+  });
+
+  test('a certificate that is renewed is taken up once its key is there too', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
+    const files = { certificate: join(folder, 'tls.crt'), key: join(folder, 'tls.key') };
+    const write = async (part: 'certificate' | 'key', text: string): Promise<void> => {
+      await writeFile(`${files[part]}.new`, text);
+      await rename(`${files[part]}.new`, files[part]);
+    };
+    const [old, renewed] = [await makeCertificate(), await makeCertificate()];
+    await write('certificate', old.certificate);
+    await write('key', old.key);
+    await using gateway = runGateway(someTable, {
+      TLS_CERTIFICATE_FILE: files.certificate,
+      TLS_KEY_FILE: files.key,
+    });
+    const port = Number(new URL(await gateway.url()).port);
+    const presented = async (): Promise<string> => {
+      const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+      await once(socket, 'secureConnect');
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      return new X509Certificate(raw).fingerprint256;
+    };
+    const fingerprint = ({ certificate }: { certificate: string }): string =>
+      new X509Certificate(certificate).fingerprint256;
+    expect(await presented()).toBe(fingerprint(old));
+    await write('certificate', renewed.certificate);
+    await gateway.logged('certificate and key do not fit; the old ones stay');
+    expect(await presented()).toBe(fingerprint(old));
+    await write('key', renewed.key);
+    await gateway.logged('the certificate was renewed');
+    expect(await presented()).toBe(fingerprint(renewed));
+    await rm(folder, { recursive: true });
+  });
+
+  test('a key of another certificate stops the start', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
+    const files = { certificate: join(folder, 'tls.crt'), key: join(folder, 'tls.key') };
+    await writeFile(files.certificate, (await makeCertificate()).certificate);
+    await writeFile(files.key, (await makeCertificate()).key);
+    await using gateway = runGateway(someTable, {
+      TLS_CERTIFICATE_FILE: files.certificate,
+      TLS_KEY_FILE: files.key,
+    });
+    expect(await gateway.exitCode).toBe(1);
+    expect(JSON.stringify(gateway.records.at(-1))).toContain('TLS_CERTIFICATE_FILE and TLS_KEY_FILE');
+    await rm(folder, { recursive: true });
   });
 });

@@ -1,6 +1,6 @@
 import { ConfigError, type Logger } from '@countersign/service-kit';
 import { parseRouteTable, readRouteTable, type TableSurroundings } from '../routes/route-table.ts';
-import { watchFile } from '../routes/watch-file.ts';
+import { watchFile } from '../watch-file.ts';
 import { activateTable, type ActiveTable, type ActiveTableOptions } from './active-table.ts';
 
 export interface LiveTableOptions extends Omit<ActiveTableOptions, 'table'> {
