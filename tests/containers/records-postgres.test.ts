@@ -7,6 +7,7 @@ import type { RecordDatabase } from '../../services/records-api/src/store/record
 import { describeApi } from '../../services/records-api/test/api-description.ts';
 import { sendGeneratedRequests } from '../../services/records-api/test/generated-requests.ts';
 import { recordStoreContract } from '../../services/records-api/test/record-store-contract.ts';
+import { slowImports } from '../../services/records-api/test/slow-imports.ts';
 import { startTestApi } from '../../services/records-api/test/test-api.ts';
 import { startRecordsProcess } from '../system/records-process.ts';
 import { doubled, storedNames, writeStorm } from '../system/records-storm.ts';
@@ -27,6 +28,7 @@ const open = (settings: Record<string, string>): RecordDatabase =>
 
 describe('PostgreSQL 17', () => {
   recordStoreContract(async () => open(await server.newDatabase()));
+  slowImports(async () => open(await server.newDatabase()));
 });
 
 describe('a connection', () => {

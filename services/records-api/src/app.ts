@@ -15,7 +15,7 @@ import type { Middleware } from 'koa';
 import { openApiRouter } from './openapi.ts';
 import type { RecordStore } from './record-store.ts';
 import { recordsRouter } from './records-router.ts';
-import { transfers } from './transfers.ts';
+import { type ImportPace, transfers } from './transfers.ts';
 
 export interface AppDependencies {
   logger: Logger;
@@ -24,6 +24,7 @@ export interface AppDependencies {
   readiness: Readiness;
   store: RecordStore;
   verifier: TokenVerifier;
+  importPace?: ImportPace;
   /** See each request that is logged. */
   observers?: readonly Middleware<ServiceState>[];
 }
@@ -43,6 +44,7 @@ export const createApp = ({
   readiness,
   store,
   verifier,
+  importPace,
   observers = [],
 }: AppDependencies): Koa<ServiceState> => {
   const guards = [
@@ -58,7 +60,7 @@ export const createApp = ({
     }),
     requirePolicy(appRoleAccess),
   ];
-  const records = recordsRouter(store, guards, transfers(store));
+  const records = recordsRouter(store, guards, transfers(store, importPace));
   const app = createKoa(logger);
   app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }, logger));
   app.use(requestContext(logger));

@@ -10,6 +10,7 @@ import {
   readableFileSetting,
 } from '@countersign/service-kit';
 import { z } from 'zod';
+import { maxImports } from './transfers.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -54,7 +55,8 @@ const databaseSettings = {
   DATABASE_TLS: z.enum(['verify', 'off']).default('verify'),
   /** PEM certificates to trust, in place of the system's. */
   DATABASE_CA_FILE: certificatesFileSetting.optional(),
-  DATABASE_POOL_SIZE: numberSetting(1, 1_000).prefault('10'),
+  /** Imports hold a connection each, and are not all there is. */
+  DATABASE_POOL_SIZE: numberSetting(maxImports + 1, 1_000).prefault('10'),
   DATABASE_STATEMENT_TIMEOUT_MS: numberSetting(1, 600_000).prefault('5000'),
   /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
   CA_FILE: certificatesFileSetting.optional(),

@@ -11,7 +11,7 @@ export interface Line {
 const newline = 0x0a;
 
 /**
- * The lines of a body, as many at a time as arrive together. Empty ones are left out but counted.
+ * The lines of a body, as many at a time as arrive together, which may be none. Empty ones are left out but counted.
  *
  * @param maxLineBytes what is longer is not kept
  */
@@ -43,7 +43,7 @@ export async function* readLines(
     const part = chunk.subarray(start);
     restBytes += part.length;
     if (part.length > 0 && restBytes <= maxLineBytes) rest.push(part);
-    if (lines.length > 0) yield lines;
+    yield lines;
   }
   if (restBytes > 0) yield toLine(Buffer.concat(rest), restBytes > maxLineBytes);
 }

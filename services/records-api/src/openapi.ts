@@ -101,6 +101,7 @@ const reasons: Readonly<Record<number, string>> = {
   401: 'No valid token',
   403: 'The token lacks the role',
   404: 'There is no such record',
+  408: 'Nothing of the body arrived for too long',
   412: 'The record has changed',
   413: 'The body is too long',
   415: 'The body is of another type, or compressed',
@@ -173,7 +174,7 @@ const paths = (): Json => ({
       requestBody: body('application/x-ndjson', 'ImportLine'),
       responses: {
         200: { description: 'How many', ...content('application/json', 'Imported') },
-        ...refusals(400, 413, 415, 422),
+        ...refusals(400, 408, 413, 415, 422),
       },
     }),
   },

@@ -22,7 +22,19 @@ export const requireMediaType = (ctx: ParameterizedContext, mediaType: string): 
 };
 
 export const tooLarge = (limit: string): ProblemError =>
-  new ProblemError(`The body is longer than ${limit}.`, { status: 413, code: 'body_too_large' });
+  new ProblemError(`The body is longer than ${limit}.`, {
+    status: 413,
+    code: 'body_too_large',
+    members: { errors: [{ pointer: '', detail: `is longer than ${limit}` }] },
+  });
+
+export const brokenOff = (cause: unknown): ProblemError =>
+  new ProblemError('The body broke off.', {
+    status: 400,
+    code: 'invalid_request',
+    members: { errors: [{ pointer: '', detail: 'broke off' }] },
+    cause,
+  });
 
 /** A fingerprint of a request: its method and path, and its body bit by bit. */
 export const createFingerprint = (
@@ -55,7 +67,8 @@ const readBytes = async (ctx: ParameterizedContext): Promise<Uint8Array> => {
   try {
     return await rawBody(ctx.req, { limit: maxBodyBytes, length: ctx.req.headers['content-length'] ?? null });
   } catch (error) {
-    if ((error as { status?: unknown }).status === 413) throw tooLarge('64 KiB');
-    throw error;
+    const { status } = error as { status?: unknown };
+    if (status === 413) throw tooLarge('64 KiB');
+    throw status === 400 ? brokenOff(error) : error;
   }
 };

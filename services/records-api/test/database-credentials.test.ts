@@ -132,7 +132,11 @@ test.each<[string, Record<string, string>, RegExp]>([
   ],
   ['another database', { DATABASE_URL: 'mysql://u@h/d' }, /DATABASE_URL must be postgres:/],
   ['TLS without checks', { DATABASE_TLS: 'allow', DATA_FOLDER: 'x' }, /DATABASE_TLS/],
-  ['no pool', { DATABASE_POOL_SIZE: '0', DATA_FOLDER: 'x' }, /DATABASE_POOL_SIZE must be 1 to 1000/],
+  [
+    'a pool that imports can use up',
+    { DATABASE_POOL_SIZE: '2', DATA_FOLDER: 'x' },
+    /DATABASE_POOL_SIZE must be 3 to 1000/,
+  ],
 ])('%s is a configuration error', (_, env, message) => {
   expect(() => parseRecordsConfig(migrateConfigSchema, env)).toThrow(message);
 });

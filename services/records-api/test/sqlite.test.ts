@@ -8,11 +8,13 @@ import { createRecordStore } from '../src/store/create-record-store.ts';
 import { migrate } from '../src/store/migrations.ts';
 import { openSqlite } from '../src/store/sqlite.ts';
 import { recordStoreContract, writer } from './record-store-contract.ts';
+import { slowImports } from './slow-imports.ts';
 
 const newFolder = (): string => mkdtempSync(join(tmpdir(), 'countersign-'));
 
 describe('SQLite', () => {
   recordStoreContract(async () => openSqlite(join(newFolder(), 'deep', 'down')));
+  slowImports(async () => openSqlite(newFolder()));
 });
 
 test('a database of 0.1.0 keeps its records, which get versions', async () => {

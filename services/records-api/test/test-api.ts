@@ -17,6 +17,7 @@ import { createRecordStore } from '../src/store/create-record-store.ts';
 import { migrate } from '../src/store/migrations.ts';
 import type { RecordDatabase } from '../src/store/record-database.ts';
 import { openSqlite } from '../src/store/sqlite.ts';
+import type { ImportPace } from '../src/transfers.ts';
 
 export interface TestApi {
   url: string;
@@ -38,7 +39,7 @@ export interface CallOptions {
 const bothRoles = ['access_as_application_API1', 'write_as_application_API1'];
 
 /** records-api on a database, which is SQLite in a new folder unless one is given, with tokens of a made-up issuer. */
-export const startTestApi = async (given?: RecordDatabase): Promise<TestApi> => {
+export const startTestApi = async (given?: RecordDatabase, importPace?: ImportPace): Promise<TestApi> => {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
   const database = given ?? openSqlite(folder);
   await migrate(database.writes, database.engine);
@@ -54,6 +55,7 @@ export const startTestApi = async (given?: RecordDatabase): Promise<TestApi> => 
     version: '0',
     readiness: { accepting: true },
     store,
+    ...(importPace && { importPace }),
     verifier: createTokenVerifier({
       authorityHost: issuer.origin,
       tenantId,
