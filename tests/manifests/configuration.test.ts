@@ -1,16 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { combinations } from './combinations.ts';
 import { configurationProblems } from './configuration.ts';
-import type { Manifest } from './manifest.ts';
-
-/** caller-api knows no other credential than a secret's file yet. */
-const awaited = 'Deployment caller-api: AZURE_CLIENT_SECRET_FILE is missing';
-const problemsOf = (objects: Manifest[]): string[] =>
-  configurationProblems(objects).filter((problem) => problem !== awaited);
 
 describe.each(combinations.slice(0, 2))('the configuration of $name', ({ objects }) => {
   test('is one that each service starts with', () => {
-    expect(problemsOf(objects())).toEqual([]);
+    expect(configurationProblems(objects())).toEqual([]);
   });
 
   test('may hold no variable that its service does not know, and may miss none that it needs', () => {
@@ -20,9 +14,42 @@ describe.each(combinations.slice(0, 2))('the configuration of $name', ({ objects
     );
     Object.assign(gateway?.data ?? {}, { UPSTREAM: 'a typing mistake' });
     delete gateway?.data?.['AZURE_TENANT_ID'];
-    expect(problemsOf(spoilt)).toEqual([
+    expect(configurationProblems(spoilt)).toEqual([
       'Deployment gateway: its service does not know UPSTREAM',
       'Deployment gateway: AZURE_TENANT_ID is needed to check the tokens of APIS',
     ]);
+  });
+});
+
+describe('workload identity', () => {
+  const spoil = (annotation: string, value?: string): string[] => {
+    const objects = structuredClone(combinations[1]?.objects() ?? []);
+    const account = objects.find(
+      ({ kind, metadata }) => kind === 'ServiceAccount' && metadata.name === 'caller-api',
+    );
+    const annotations = account?.metadata.annotations as Record<string, string>;
+    if (value === undefined) delete annotations[`azure.workload.identity/${annotation}`];
+    else annotations[`azure.workload.identity/${annotation}`] = value;
+    return configurationProblems(objects);
+  };
+
+  test('may not be of another tenant or application than the configuration', () => {
+    expect(spoil('tenant-id')).toEqual([
+      'Deployment caller-api: its ServiceAccount says otherwise what AZURE_TENANT_ID is',
+    ]);
+    expect(spoil('client-id', '99999999-9999-4999-8999-999999999999')).toEqual([
+      'Deployment caller-api: its ServiceAccount says otherwise what AZURE_CLIENT_ID is',
+    ]);
+  });
+
+  test('is what caller-api has for a credential', () => {
+    const objects = structuredClone(combinations[1]?.objects() ?? []);
+    for (const { spec } of objects) {
+      const { template } = (spec ?? {}) as { template?: { metadata: { labels: Record<string, string> } } };
+      if (template) delete template.metadata.labels['azure.workload.identity/use'];
+    }
+    expect(configurationProblems(objects).join()).toContain(
+      'caller-api: one of AZURE_CLIENT_SECRET_FILE, AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE has to be set',
+    );
   });
 });

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { ConfigError, parseConfig } from '@countersign/service-kit';
 import { configSchema as gateway } from '../../gateway/src/config.ts';
-import { configSchema as callerApi } from '../../services/caller-api/src/config.ts';
+import { configSchema as callerApi, parseCallerConfig } from '../../services/caller-api/src/config.ts';
 import { configSchema as localEntra } from '../../services/local-entra/src/config.ts';
 import {
   configSchema as recordsApi,
   migrateConfigSchema,
   parseRecordsConfig,
 } from '../../services/records-api/src/config.ts';
-import { environmentOf } from './environment.ts';
-import { nameOf, ofKind, workloadsOf, type Container, type Manifest, type Workload } from './manifest.ts';
+import { environmentOf, mapsOf, workloadIdentity } from './environment.ts';
+import { nameOf, workloadsOf, type Container, type Manifest, type Workload } from './manifest.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -33,10 +33,7 @@ const programs: Readonly<Record<string, Program>> = {
     known: Object.keys(recordsApi.shape),
     read: (environment) => parseRecordsConfig(migrateConfigSchema, environment),
   },
-  'caller-api': {
-    known: Object.keys(callerApi.shape),
-    read: (environment) => parseConfig(callerApi, environment),
-  },
+  'caller-api': { known: Object.keys(callerApi.shape), read: parseCallerConfig },
   'local-entra': {
     known: Object.keys(localEntra.shape),
     read: (environment) => parseConfig(localEntra, environment),
@@ -62,17 +59,14 @@ const withFiles = <Result>(environment: Environment, use: (environment: Environm
   }
 };
 
-const setByManifest = (
-  objects: readonly Manifest[],
-  workload: Workload,
-  { env = [], envFrom = [] }: Container,
-): string[] => [
-  ...env.map(({ name }) => name),
-  ...envFrom.flatMap(({ configMapRef }) => {
-    const map = ofKind(objects, 'ConfigMap').find(({ metadata }) => metadata.name === configMapRef?.name);
-    return Object.keys(map?.data ?? {});
-  }),
-];
+/** Variables of a ConfigMap that the webhook of workload identity sets to something else. */
+const hiddenProblems = (objects: readonly Manifest[], workload: Workload, container: Container): string[] => {
+  const bare = (url = '') => url.replace(/\/$/, '');
+  const webhook = workloadIdentity(objects, workload);
+  return Object.entries(mapsOf(objects, workload, container))
+    .filter(([name, value]) => name in webhook && bare(webhook[name]) !== bare(value))
+    .map(([name]) => `its ServiceAccount says otherwise what ${name} is`);
+};
 
 /** Variables that a manifest sets and its service does not know, and whatever the service would refuse to start with. */
 export const configurationProblems = (objects: readonly Manifest[]): string[] =>
@@ -81,14 +75,21 @@ export const configurationProblems = (objects: readonly Manifest[]): string[] =>
     const [container] = workload.pod.containers;
     if (!program || !container) return [];
     const name = nameOf(workload.object);
-    const unknown = setByManifest(objects, workload, container)
-      .filter((variable) => !program.known.includes(variable) && !platform.has(variable))
-      .map((variable) => `${name}: its service does not know ${variable}`);
+    const written = [
+      ...(container.env ?? []).map((variable) => variable.name),
+      ...Object.keys(mapsOf(objects, workload, container)),
+    ];
+    const problems = [
+      ...written
+        .filter((variable) => !program.known.includes(variable) && !platform.has(variable))
+        .map((variable) => `its service does not know ${variable}`),
+      ...hiddenProblems(objects, workload, container),
+    ];
     try {
       withFiles(environmentOf(objects, workload, container), program.read);
-      return unknown;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      return [...unknown, ...error.problems.map((problem) => `${name}: ${problem}`)];
+      problems.push(...error.problems);
     }
+    return problems.map((problem) => `${name}: ${problem}`);
   });

@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** What stands in the overlay until somebody says what is there. */
+export const placeholder = 'replace-me';
+
 const guid = z.guid('must be a GUID');
 const image = z
   .string()
@@ -7,7 +10,9 @@ const image = z
     /^[a-z0-9]+\.azurecr\.io\/[a-z0-9/._-]+@sha256:[0-9a-f]{64}$/,
     'must be an image of your registry by digest',
   );
-const range = z.cidrv4('must be a range such as 10.0.0.0/16');
+const range = z
+  .cidrv4({ error: 'must be a range such as 10.0.0.0/16', abort: true })
+  .refine((text) => Number(text.split('/')[1]) >= 8, 'must be no wider than /8');
 const https = z.url({ protocol: /^https$/, error: 'must be an https: URL' });
 
 /** What `aks.env` has to hold. */
@@ -38,6 +43,9 @@ const siteSchema = z.strictObject({
   PROMETHEUS_IDENTITY_CLIENT_ID: guid,
 });
 
+/** The values that `aks.env` has to hold, by name. */
+export const siteNames: readonly string[] = Object.keys(siteSchema.shape);
+
 /** The lines of an env file. */
 export const parseEnv = (text: string): Record<string, string> =>
   Object.fromEntries(
@@ -57,7 +65,7 @@ export const parseEnv = (text: string): Record<string, string> =>
  */
 export const siteProblems = (text: string, isUsed: (name: string) => boolean): string[] => {
   const site = parseEnv(text);
-  const left = Object.keys(site).filter((name) => isUsed(name) && site[name]?.includes('replace-me'));
+  const left = Object.keys(site).filter((name) => isUsed(name) && site[name]?.includes(placeholder));
   const { error } = siteSchema.safeParse(site);
   const wrong = (error?.issues ?? []).filter(({ path: [name] }) => {
     if (name === undefined) return true;
@@ -65,6 +73,10 @@ export const siteProblems = (text: string, isUsed: (name: string) => boolean): s
   });
   return [
     ...left.map((name) => `${name} is still to be replaced`),
-    ...wrong.map(({ path, message }) => [...path, message].join(' ')),
+    ...wrong.map(({ path: [name], message }) =>
+      name !== undefined && site[String(name)] === undefined
+        ? `${String(name)} is missing`
+        : [name, message].join(' ').trim(),
+    ),
   ];
 };
