@@ -12,15 +12,20 @@ COPY services/caller-api/package.json services/caller-api/
 COPY services/local-entra/package.json services/local-entra/
 COPY services/records-api/package.json services/records-api/
 
-FROM manifests AS build
+# What every service stands on, compiled once for all of them.
+FROM manifests AS packages
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
-COPY tsconfig.base.json tsconfig.build.json ./
-COPY gateway gateway
-COPY packages packages
-COPY services services
+COPY tsconfig.base.json ./
+COPY packages/service-kit packages/service-kit
+COPY packages/shared-auth packages/shared-auth
+RUN node_modules/.bin/tsc -b packages/service-kit packages/shared-auth
+
+FROM packages AS build
+ARG SERVICE
+COPY ${SERVICE} ${SERVICE}
 # The source maps hold the sources.
-RUN node_modules/.bin/tsc -b tsconfig.build.json && \
-    rm -rf gateway/src packages/*/src services/*/src gateway/tsconfig* packages/*/tsconfig* services/*/tsconfig*
+RUN node_modules/.bin/tsc -b ${SERVICE} && \
+    for folder in packages/service-kit packages/shared-auth ${SERVICE}; do rm -rf $folder/src $folder/tsconfig*; done
 
 FROM manifests AS production
 ARG SERVICE
