@@ -1,7 +1,7 @@
 /** What containers are told, and how they are asked how they are. */
 import { nameOf, ofKind, type Container } from '../manifest.ts';
-import { anyContainer, containersOf, say, servingContainers } from './placed.ts';
-import { anyObject, complain, type Rule } from './rule.ts';
+import { anyContainer, containersOf, podContainers, say, servingContainers } from './placed.ts';
+import { anyObject, anyWorkload, complain, type Rule } from './rule.ts';
 
 // Polaris' words, which tell by the name alone. A name that says where a secret is holds none, and its ConfigMap says so
 // to polaris: docs/decisions/checkers.md.
@@ -84,7 +84,6 @@ export const containerRules: readonly Rule[] = [
       'kube-linter/no-readiness-probe',
       'checkov/CKV_K8S_8',
       'checkov/CKV_K8S_9',
-      'safeguards/enforce-probes',
     ],
     find: (objects) =>
       complain(
@@ -93,6 +92,17 @@ export const containerRules: readonly Rule[] = [
         say('a probe is missing'),
       ),
     spoil: (objects) => delete anyContainer(objects).livenessProbe,
+  },
+  {
+    title: 'jobs are probed too: the safeguards refuse their pods otherwise',
+    answers: ['safeguards/enforce-probes'],
+    find: (objects) =>
+      complain(
+        podContainers(objects),
+        ({ container }) => !container.readinessProbe || !container.livenessProbe,
+        say('readiness or liveness is not probed'),
+      ),
+    spoil: (objects) => delete anyWorkload(objects, 'Job').pod.containers[0]?.readinessProbe,
   },
   {
     title: 'readiness and liveness differ',

@@ -12,11 +12,15 @@ export const containersOf = (objects: readonly Manifest[]): Placed[] =>
     workload.containers.map((container) => ({ container, workload })),
   );
 
-/** Those that run for good; what runs before them is not probed. */
+/** Without what runs before them, which is not probed. */
+export const podContainers = (objects: readonly Manifest[]): Placed[] =>
+  workloadsOf(objects).flatMap((workload) =>
+    workload.pod.containers.map((container) => ({ container, workload })),
+  );
+
+/** Those that run for good. */
 export const servingContainers = (objects: readonly Manifest[]): Placed[] =>
-  workloadsOf(objects)
-    .filter(isServing)
-    .flatMap((workload) => workload.pod.containers.map((container) => ({ container, workload })));
+  podContainers(objects).filter(({ workload }) => isServing(workload));
 
 export const say =
   (what: string) =>
