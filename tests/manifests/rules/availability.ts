@@ -237,7 +237,7 @@ export const availabilityRules: readonly Rule[] = [
         metadata.labels?.['countersign/apply'] === 'after-migration';
       return [
         ...complain(
-          ofKind(objects, 'Deployment'),
+          ofKind(objects, 'Deployment', ...scalerKinds),
           (object) => !comesLast(object),
           (object) => `${nameOf(object)} comes with the migration`,
         ),
