@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type LocalEntra, startLocalEntra } from '@countersign/local-entra';
 import { createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
 import { Agent, fetch, MockAgent } from 'undici';
@@ -607,11 +609,36 @@ describe('bad input', () => {
     expect(code).toBe(1);
   });
 
-  test('plan --az prints commands that a shell can read, and no secret', async () => {
-    const { stdout } = await provision('plan', ['--az']);
-    expect(stdout).toContain('az ad app federated-credential create');
-    expect(stdout).toContain('appRoleAssignedTo');
-    const { execFileSync } = await import('node:child_process');
-    expect(() => execFileSync('sh', ['-n'], { input: stdout })).not.toThrow();
+  test('plan --az: a shell runs nothing but az, whatever file and tenant say', async () => {
+    await provision('apply');
+    const { id } = await found('records-api');
+    await graph('PATCH', `applications/${id}`, { identifierUris: ['api://kept'], displayName: '$(oops)' });
+    const hostile = yaml()
+      .replace('uniqueName: caller-api', `uniqueName: "c'$(oops)"\n    displayName: "x\\noops"`)
+      .replaceAll('write_as_application_API1', '"r`oops`\'$(oops)"')
+      .replace('appRoles:', 'identifierUris: ["api://{appId}", "api://{appId}/`oops`"]\n    appRoles:');
+    const { stdout } = await provision('plan', ['--az'], hostile);
+    await writeFile(
+      join(folder, 'az'),
+      `#!/bin/sh\nfor each; do printf '%s\\n' "$each"; done >> "$LOG"\necho 'id'\n`,
+    );
+    await chmod(join(folder, 'az'), 0o755);
+    const log = join(folder, 'az.log');
+    await promisify(execFile)('sh', ['-euc', stdout], {
+      cwd: folder,
+      env: { PATH: `${folder}:${process.env['PATH']}`, LOG: log },
+    });
+    const words = (await readFile(log, 'utf8')).split('\n');
+    expect(words).toEqual(
+      expect.arrayContaining([
+        'api://kept',
+        'api://id/`oops`',
+        `${entra.origin}/v1.0/applications(uniqueName='c''%24(oops)')`,
+        'appRoles[?value==`"r\\`oops\\`\'$(oops)"`].id | [0]',
+        'id=Role',
+        '{"principalId":"id","resourceId":"id","appRoleId":"id"}',
+      ]),
+    );
+    expect(await readFile(secretFile(), 'utf8')).toBe('id\n');
   });
 });

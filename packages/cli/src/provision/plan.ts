@@ -17,7 +17,8 @@ export interface DiffLine {
 export type Task =
   | { kind: 'create-application' }
   | { kind: 'patch-application'; body: Record<string, unknown> }
-  | { kind: 'set-uris' }
+  /** `kept`: those that the application has, which go along. */
+  | { kind: 'set-uris'; kept: readonly string[] }
   | { kind: 'create-principal' }
   | { kind: 'patch-principal'; body: Record<string, unknown> }
   | { kind: 'ask-permissions' }
@@ -161,7 +162,7 @@ const planUris = (wanted: WantedApplication, current: GraphApplication | undefin
       subject: `App ID URI of ${wanted.displayName}`,
       action: 'update',
       lines: missing.map((uri) => ({ sign: '+', text: uri })),
-      task: { kind: 'set-uris' },
+      task: { kind: 'set-uris', kept: current?.identifierUris ?? [] },
     },
   ];
 };

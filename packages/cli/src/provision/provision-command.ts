@@ -7,7 +7,7 @@ import { CommandError, UsageError } from '../command-error.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { localTenantId } from '../local-system.ts';
 import { readAddresses, readTarget, readText } from '../target.ts';
-import { type Paint, painter, printable, type Terminal, writeJson } from '../terminal.ts';
+import { oneLine, type Paint, painter, type Terminal, writeJson } from '../terminal.ts';
 import { azScript } from './az-script.ts';
 import type { Change, Plan } from './plan.ts';
 import { parseProvisionFile, type ProvisionFile } from './provision-file.ts';
@@ -37,7 +37,12 @@ const open = async (
   options: ProvisionOptions,
   terminal: Terminal,
   writes: boolean,
-): Promise<{ file: ProvisionFile; provisioner: Provisioner; close: () => Promise<void> }> => {
+): Promise<{
+  file: ProvisionFile;
+  graphOrigin: string;
+  provisioner: Provisioner;
+  close: () => Promise<void>;
+}> => {
   const { stderr, env } = terminal;
   const file = parseProvisionFile(readText(options.file, 'The file'), options.file);
   const local = readAddresses(options.data);
@@ -70,9 +75,9 @@ const open = async (
       if (resource === graphOrigin) assertPermissions(token, { writes, grants });
       return token;
     },
-    onRetry: (reason, ms) => stderr.write(`waiting ${(ms / 1000).toFixed(1)} s: ${printable(reason)}\n`),
+    onRetry: (reason, ms) => stderr.write(`waiting ${(ms / 1000).toFixed(1)} s: ${oneLine(reason)}\n`),
   });
-  return { file, provisioner, close: () => dispatcher.destroy() };
+  return { file, graphOrigin, provisioner, close: () => dispatcher.destroy() };
 };
 
 const signs = { create: ['green', '+'], update: ['yellow', '~'], delete: ['red', '-'] } as const;
@@ -81,8 +86,8 @@ const lineColours = { '+': 'green', '-': 'red', '~': 'yellow' } as const;
 const changeLines = ({ action, subject, lines }: Change, paint: Paint): string[] => {
   const [colour, sign] = signs[action];
   return [
-    `${paint(colour, sign)} ${printable(subject)}`,
-    ...lines.map(({ sign: mark, text }) => `    ${paint(lineColours[mark], mark)} ${printable(text)}`),
+    `${paint(colour, sign)} ${oneLine(subject)}`,
+    ...lines.map(({ sign: mark, text }) => `    ${paint(lineColours[mark], mark)} ${oneLine(text)}`),
   ];
 };
 
@@ -98,7 +103,7 @@ const render = ({ changes, notes }: Plan, paint: Paint): string => {
     ...(changes.length > 0 ? [''] : []),
     summary,
     ...(notes.length > 0
-      ? ['', 'Not in the file, and left alone:', ...notes.map((note) => `  ${printable(note)}`)]
+      ? ['', 'Not in the file, and left alone:', ...notes.map((note) => `  ${oneLine(note)}`)]
       : []),
     '',
   ].join('\n');
@@ -126,7 +131,7 @@ const confirm = async ({ stdin, stderr }: Terminal, question: string): Promise<v
 };
 
 const checkLine = ({ application, api, isGood, detail }: TokenCheck, paint: Paint): string =>
-  `${paint(isGood ? 'green' : 'red', isGood ? '✓' : '✗')} token of ${application} for ${api}: ${printable(detail)}`;
+  `${paint(isGood ? 'green' : 'red', isGood ? '✓' : '✗')} token of ${application} for ${api}: ${oneLine(detail)}`;
 
 const applyAll = async (
   provisioner: Provisioner,
@@ -145,7 +150,7 @@ const applyAll = async (
     if (round > maxRounds)
       throw new CommandError('The tenant does not come to rest: somebody else changes it, too.');
     await provisioner.carryOut(plan.changes, ({ subject }) => {
-      stderr.write(`… ${printable(subject)}\n`);
+      stderr.write(`… ${oneLine(subject)}\n`);
     });
     plan = await provisioner.plan();
   }
@@ -179,7 +184,7 @@ const rotate = async (
   const changes = await provisioner.rotationOf(key);
   const chosen = options.keepOld ? changes.filter(({ action }) => action !== 'delete') : changes;
   await provisioner.carryOut(chosen, ({ subject, action }) =>
-    stderr.write(`… ${action} ${printable(subject)}\n`),
+    stderr.write(`… ${action} ${oneLine(subject)}\n`),
   );
   const outputs = (await provisioner.plan()).changes.filter(({ task }) => task.kind === 'write-output');
   await provisioner.carryOut(outputs, () => {});
@@ -201,8 +206,7 @@ const destroy = async (
     );
   }
   const names = remains.map(({ application, appId }) => `${application.displayName} (${appId})`);
-  if (!options.json)
-    terminal.stderr.write(names.map((name) => `- application ${printable(name)}\n`).join(''));
+  if (!options.json) terminal.stderr.write(names.map((name) => `- application ${oneLine(name)}\n`).join(''));
   if (names.length > 0 && !options.yes) await confirm(terminal, 'These are deleted, with their grants.');
   await provisioner.destroy();
   if (options.json) writeJson(terminal.stdout, { deleted: names });
@@ -249,7 +253,7 @@ export const addProvision = (program: Command, terminal: Terminal): void => {
     (
       writes: boolean,
       work: (
-        opened: { provisioner: Provisioner; file: ProvisionFile },
+        opened: { provisioner: Provisioner; file: ProvisionFile; graphOrigin: string },
         options: ProvisionOptions,
       ) => Promise<void>,
     ) =>
@@ -265,9 +269,9 @@ export const addProvision = (program: Command, terminal: Terminal): void => {
   add('plan', 'show what apply would change; ends with 2 if anything')
     .option('--az', 'print the same as commands of the Azure CLI')
     .action(
-      run(false, async ({ provisioner, file }, { az, json }) => {
+      run(false, async ({ provisioner, file, graphOrigin }, { az, json }) => {
         const plan = await provisioner.plan();
-        if (az) terminal.stdout.write(azScript(plan, file));
+        if (az) terminal.stdout.write(azScript(plan, file, graphOrigin));
         else if (json) writeJson(terminal.stdout, describe(plan));
         else terminal.stdout.write(render(plan, painter(terminal.stdout)));
         terminal.end(plan.changes.length === 0 ? exitCodes.done : exitCodes.drift);
