@@ -1,10 +1,10 @@
 import { STATUS_CODES } from 'node:http';
 import { getCACertificates } from 'node:tls';
 import type { Command } from 'commander';
-import { Agent, fetch, type Response } from 'undici';
+import { Agent, fetch, Request, type Response } from 'undici';
 import { exitCodes } from './exit-codes.ts';
 import { addTargetOptions, readTarget, readText, type Target, type TargetOptions } from './target.ts';
-import { type Paint, painter, printable, type Terminal, writeJson } from './terminal.ts';
+import { jsonText, oneLine, type Paint, painter, printable, type Terminal } from './terminal.ts';
 import { claimsOf, masked, takeTokenFor } from './token.ts';
 import { CommandError, UsageError } from './command-error.ts';
 
@@ -26,7 +26,7 @@ interface Exchange {
   durationMs: number;
 }
 
-/** An answer is shown up to this length. */
+/** An answer is read up to this length. */
 const maxBodyBytes = 4 * 1024 * 1024;
 
 /** Trusts these certificates on top of Node's own. */
@@ -40,15 +40,16 @@ export const networkCause = (error: unknown): string => {
   return message || String(code);
 };
 
-const readBody = async (response: Response): Promise<string> => {
+/** The beginning of an answer: it may have no end. */
+export const readBody = async (response: Response): Promise<string> => {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.length;
-    if (size > maxBodyBytes) break;
     chunks.push(chunk);
+    if (size > maxBodyBytes) break;
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks).subarray(0, maxBodyBytes).toString('utf8');
 };
 
 const headersOf = (lines: readonly string[]): Record<string, string> =>
@@ -73,15 +74,25 @@ const urlOf = (text: string, { gatewayUrl }: Target): URL => {
   }
   const url = new URL(text, base);
   if (!/^https?:$/.test(url.protocol)) throw new UsageError(`Only http: and https: can be called: ${text}`);
+  if (url.username || url.password) throw new UsageError('The address must hold no password: use --header.');
   return url;
 };
 
 /** Plain HTTP carries a token to this machine alone, unless the address is one that was configured. */
 const assertSafe = (url: URL, { gatewayUrl, recordsApiUrl }: Target): void => {
-  const configured = [gatewayUrl, recordsApiUrl].flatMap((each) => (each ? [new URL(each).origin] : []));
+  const configured = [gatewayUrl, recordsApiUrl].map((each) => URL.parse(each ?? '')?.origin);
   const isLocal = /^(localhost|127(\.\d+){3}|\[::1\]|.*\.localhost)$/.test(url.hostname);
   if (url.protocol === 'https:' || isLocal || configured.includes(url.origin)) return;
   throw new UsageError(`A token over plain http: would be readable on the way to ${url.host}: use https:.`);
+};
+
+/** What fetch would refuse: a GET with a body, a header that is none. */
+const requestOf = (url: URL, init: ConstructorParameters<typeof Request>[1]): Request => {
+  try {
+    return new Request(url, init);
+  } catch (error) {
+    throw new UsageError(`The request cannot be made: ${(error as Error).message}`);
+  }
 };
 
 const exchange = async (
@@ -89,7 +100,7 @@ const exchange = async (
   url: URL,
   target: Target,
   options: CallOptions,
-): Promise<Exchange & { accessToken: string | undefined }> => {
+): Promise<Exchange> => {
   const given = headersOf(options.header);
   const startedMs = performance.now();
   if (options.token) assertSafe(url, target);
@@ -102,15 +113,13 @@ const exchange = async (
     ...given,
     ...(accessToken !== undefined && { authorization: `Bearer ${accessToken}` }),
   };
+  const init = { method, headers, ...(body !== undefined && { body }), redirect: 'manual' } as const;
+  const request = requestOf(url, init);
   const dispatcher = agentFor(target.ca);
   const sentMs = performance.now();
   try {
-    const response = await fetch(url, {
-      method,
-      headers,
-      ...(body !== undefined && { body }),
+    const response = await fetch(request, {
       dispatcher,
-      redirect: 'manual',
       signal: AbortSignal.timeout(Number(options.timeout) * 1000),
     });
     const text = await readBody(response);
@@ -120,10 +129,8 @@ const exchange = async (
       response: { status: response.status, headers: Object.fromEntries(response.headers), body: text },
       tokenMs,
       durationMs: performance.now() - sentMs,
-      accessToken,
     };
   } catch (error) {
-    if (error instanceof UsageError) throw error;
     throw new CommandError(`No answer from ${url.origin}: ${networkCause(error)}`);
   } finally {
     void dispatcher.destroy();
@@ -132,7 +139,7 @@ const exchange = async (
 
 const pretty = (body: string): string => {
   try {
-    return JSON.stringify(JSON.parse(body), undefined, 2);
+    return jsonText(JSON.parse(body), 2);
   } catch {
     return printable(body);
   }
@@ -147,12 +154,12 @@ const render = (
 ): string => {
   const headerLines = (sign: string, headers: Record<string, string>): string[] =>
     Object.entries(headers).map(
-      ([name, value]) => `${paint('gray', sign)} ${paint('cyan', name)}: ${printable(value)}`,
+      ([name, value]) => `${paint('gray', sign)} ${paint('cyan', name)}: ${oneLine(value)}`,
     );
   const { status } = response;
   return [
     ...(tokenMs === undefined ? [] : [paint('gray', `* token taken in ${tokenMs.toFixed(0)} ms`)]),
-    ...(options.claims && claims ? [JSON.stringify(claims, undefined, 2)] : []),
+    ...(options.claims && claims ? [jsonText(claims, 2)] : []),
     `${paint('gray', '>')} ${paint('bold', request.method)} ${request.url}`,
     ...headerLines('>', request.headers),
     '',
@@ -205,12 +212,11 @@ Ends with 1 when the answer is 400 or above, or when none came.`,
       }
       const target = readTarget(options, env);
       const address = urlOf(url, target);
-      const { accessToken, ...made } = await exchange(method.toUpperCase(), address, target, options);
-      if (accessToken !== undefined && !options.showToken) {
-        made.request.headers = { ...made.request.headers, authorization: `Bearer ${masked(accessToken)}` };
-      }
-      if (options.json) writeJson(stdout, made);
-      else stdout.write(render(made, options, painter(stdout)));
+      const made = await exchange(method.toUpperCase(), address, target, options);
+      const text = options.json ? `${jsonText(made, 2)}\n` : render(made, options, painter(stdout));
+      // The answer may repeat it.
+      const sent = /^Bearer\s+(\S+)$/i.exec(made.request.headers['authorization'] ?? '')?.[1];
+      stdout.write(options.showToken || !sent ? text : text.replaceAll(sent, masked(sent)));
       end(made.response.status < 400 ? exitCodes.done : exitCodes.fault);
     });
 };

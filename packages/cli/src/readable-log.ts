@@ -1,10 +1,11 @@
 import pinoPretty from 'pino-pretty';
 import type { LogLine } from './service-process.ts';
+import { oneLine } from './terminal.ts';
 
 type LogRecord = Readonly<Record<string, unknown>>;
 
 const text = (value: unknown): string =>
-  typeof value === 'string' || typeof value === 'number' ? `${value}` : '';
+  typeof value === 'string' || typeof value === 'number' ? oneLine(`${value}`) : '';
 
 const describe = (record: LogRecord): string => {
   const service = text(record['service.name']).padEnd(11);
@@ -12,7 +13,7 @@ const describe = (record: LogRecord): string => {
   if (typeof method !== 'string')
     return `${service} ${text(record['msg'])}${cause(record)}${address(record)}`;
   const { 'url.path': path, 'http.response.status_code': status, duration_ms: duration } = record;
-  return `${service} ${text(status)} ${method} ${text(path)} ${text(duration)} ms${cause(record)}`;
+  return `${service} ${text(status)} ${text(method)} ${text(path)} ${text(duration)} ms${cause(record)}`;
 };
 
 const address = (record: LogRecord): string =>
@@ -36,5 +37,6 @@ export const readableLog = (colorize: boolean): ((line: LogLine) => string) => {
     messageFormat: describe,
     ignore: 'pid,hostname',
   });
-  return ({ service, text: line, record }) => (record ? pretty({ ...record }) : `${service} ${line}\n`);
+  return ({ service, text: line, record }) =>
+    record ? pretty({ ...record }) : `${service} ${oneLine(line)}\n`;
 };

@@ -4,10 +4,14 @@ import { CommandError, UsageError } from './command-error.ts';
 import { exitCodes } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 import { ServiceStartError } from './service-process.ts';
-import type { Terminal } from './terminal.ts';
+import { printable, type Terminal } from './terminal.ts';
 
+/** Others' words, or the system's (`EACCES: permission denied, open …`). */
 const isExpected = (error: Error): boolean =>
-  error instanceof CommandError || error instanceof ServiceStartError || error instanceof EntraNetworkError;
+  error instanceof CommandError ||
+  error instanceof ServiceStartError ||
+  error instanceof EntraNetworkError ||
+  'syscall' in error;
 
 /** What an error tells the person at the keyboard: expected ones a sentence, others their stack. */
 const wordsOf = (error: unknown): string => {
@@ -30,7 +34,7 @@ export const run = async (args: readonly string[], terminal: Omit<Terminal, 'end
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    terminal.stderr.write(`${wordsOf(error)}\n`);
+    terminal.stderr.write(`${printable(wordsOf(error))}\n`);
     return error instanceof UsageError ? exitCodes.usage : exitCodes.fault;
   }
 };

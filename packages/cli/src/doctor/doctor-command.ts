@@ -5,7 +5,7 @@ import { agentFor } from '../call-command.ts';
 import { UsageError } from '../command-error.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { addTargetOptions, readTarget, type Target, type TargetOptions } from '../target.ts';
-import { type Paint, painter, printable, type Terminal, writeJson } from '../terminal.ts';
+import { jsonText, oneLine, type Paint, painter, type Terminal, writeJson } from '../terminal.ts';
 import { authoritySteps, type AuthorityFacts } from './authority-steps.ts';
 import { callSteps } from './call-steps.ts';
 import { credentialSteps, type TokenFacts } from './credential-steps.ts';
@@ -52,14 +52,14 @@ const marks = {
 const line = ({ title, verdict, detail, remedy, durationMs }: Finding, paint: Paint): string => {
   const [colour, mark] = marks[verdict];
   const time = verdict === 'skipped' ? '' : `${durationMs.toFixed(0)} ms`;
-  const head = `${paint(colour, mark)} ${title.padEnd(38)} ${time.padStart(8)}  ${printable(detail)}`;
-  return `${remedy === undefined ? head : `${head}\n    ${paint(colour, printable(remedy))}`}\n`;
+  const head = `${paint(colour, mark)} ${title.padEnd(38)} ${time.padStart(8)}  ${oneLine(detail)}`;
+  return `${remedy === undefined ? head : `${head}\n    ${paint(colour, oneLine(remedy))}`}\n`;
 };
 
 const summary = (findings: readonly Finding[], paint: Paint): string => {
   const cause = findings.find(({ verdict }) => verdict === 'failed');
   if (cause === undefined) return `\n${paint(['bold', 'green'], 'All is well.')}\n`;
-  return `\n${paint(['bold', 'red'], 'To mend first')}: ${printable(cause.detail)}\n${printable(cause.remedy ?? '')}\n`;
+  return `\n${paint(['bold', 'red'], 'To mend first')}: ${oneLine(cause.detail)}\n${oneLine(cause.remedy ?? '')}\n`;
 };
 
 /** `countersign doctor`: which link of the chain is broken, and what to do. */
@@ -108,7 +108,7 @@ Ends with 1 when something fails. Takes a token and makes three calls; changes n
         const findings = await once(() => {});
         const now = findings.map(({ step, verdict }) => `${step} ${verdict}`).join();
         const at = new Date().toISOString();
-        if (options.json) stdout.write(`${JSON.stringify({ at, findings })}\n`);
+        if (options.json) stdout.write(`${jsonText({ at, findings })}\n`);
         else if (now !== before) {
           stdout.write(
             `${paint('gray', at)}\n${findings.map((each) => line(each, paint)).join('')}${summary(findings, paint)}`,

@@ -7,7 +7,7 @@ import {
 import type { Command } from 'commander';
 import { exitCodes } from '../exit-codes.ts';
 import { addTargetOptions, readTarget, readText, type Target, type TargetOptions } from '../target.ts';
-import { type Paint, painter, printable, shown, type Terminal, writeJson } from '../terminal.ts';
+import { oneLine, type Paint, painter, shown, type Terminal, writeJson } from '../terminal.ts';
 import { CommandError, UsageError } from '../command-error.ts';
 import { meaningOf } from './claim-meanings.ts';
 import { readToken } from './read-token.ts';
@@ -111,7 +111,9 @@ const checkLines = ({ check, verdict, found, expected, cause }: ExplainedCheck, 
   return [
     line.trimEnd(),
     ...(verdict === 'failed' && expected !== undefined ? [`      expected ${shown(expected)}`] : []),
-    ...(cause === undefined ? [] : [paint(verdict === 'failed' ? 'yellow' : 'gray', `      ${cause}`)]),
+    ...(cause === undefined
+      ? []
+      : [paint(verdict === 'failed' ? 'yellow' : 'gray', `      ${oneLine(cause)}`)]),
   ];
 };
 
@@ -119,7 +121,7 @@ const headline = (explanation: TokenExplanation, paint: Paint): string => {
   const failed = explanation.checks.find(({ verdict }) => verdict === 'failed');
   if (failed) {
     const status = failed.check === 'policy' ? '403' : '401';
-    return `${paint(['bold', 'red'], `refused (${status})`)}: ${failed.check}. ${failed.cause ?? ''}`;
+    return `${paint(['bold', 'red'], `refused (${status})`)}: ${failed.check}. ${oneLine(failed.cause ?? '')}`;
   }
   if (explanation.verdict === 'accepted') return paint(['bold', 'green'], 'accepted: every check passes');
   return `${paint(['bold', 'yellow'], 'nothing is wrong')} in what could be checked; see what was left open`;
@@ -136,7 +138,7 @@ const render = (explanation: TokenExplanation, source: string, nowMs: number, pa
     ...(Object.keys(claims).length > 0 ? ['', 'Claims:'] : []),
     ...Object.keys(claims).map((name) => {
       const value = shown(claims[name], 100);
-      return `  ${paint('cyan', printable(name).padEnd(widest))} ${value}\n  ${' '.repeat(widest)} ${paint('gray', meaningOf(name, claims, nowMs))}`;
+      return `  ${paint('cyan', oneLine(name).padEnd(widest))} ${value}\n  ${' '.repeat(widest)} ${paint('gray', meaningOf(name, claims, nowMs))}`;
     }),
     '',
   ].join('\n');

@@ -1,7 +1,7 @@
 import { createReadStream, existsSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { UsageError } from '../command-error.ts';
-import { type Paint, painter, printable, type Terminal } from '../terminal.ts';
+import { jsonText, oneLine, type Paint, painter, type Terminal } from '../terminal.ts';
 import { createCollector } from './collector.ts';
 import { type PageEntry, renderPage } from './html.ts';
 import { follow, logFile } from './log-file.ts';
@@ -50,16 +50,16 @@ const sourcesOf = (
 
 const tableRow = (request: LoggedRequest, paint: Paint): string => {
   const { startMs, method, route, path, status, durationMs, azp, cause, traceId } = request;
-  const target = printable(route === '' ? path : `${method} ${path}`);
+  const target = oneLine(route === '' ? path : `${method} ${path}`);
   const shownTarget = target.length > 36 ? `${target.slice(0, 35)}…` : target.padEnd(36);
   return [
     new Date(startMs).toISOString().slice(11, 23),
     paint(statusStyle(status), String(status ?? '–').padStart(3)),
     milliseconds(durationMs).padStart(8),
     shownTarget,
-    paint('cyan', printable(azp === undefined ? '–' : applicationName(azp)).padEnd(10)),
-    paint('gray', traceId.slice(0, 8)),
-    cause === undefined ? '' : paint('yellow', printable(cause)),
+    paint('cyan', oneLine(azp === undefined ? '–' : applicationName(azp)).padEnd(10)),
+    paint('gray', oneLine(traceId.slice(0, 8))),
+    cause === undefined ? '' : paint('yellow', oneLine(cause)),
   ]
     .join('  ')
     .trimEnd();
@@ -128,7 +128,7 @@ Lines that are no records are counted and told at the end.`,
       const show = (request: LoggedRequest, spans: readonly Span[]): void => {
         if (options.json)
           output.push(
-            JSON.stringify(
+            jsonText(
               options.waterfall || options.trace
                 ? { ...request, spans: spans.map(({ record }) => record) }
                 : request,

@@ -1,4 +1,4 @@
-import { type Paint, printable, shown, type Style } from '../terminal.ts';
+import { oneLine, type Paint, shown, type Style } from '../terminal.ts';
 import { type Span, stepsOf } from './span.ts';
 import { hasFailed, type SpanNode, type Trace } from './trace.ts';
 
@@ -19,7 +19,7 @@ const bar = (from: number, length: number, character: string): string => {
 
 const labelWidth = 52;
 const label = (depth: number, text: string): string => {
-  const line = `${'  '.repeat(depth)}${printable(text)}`;
+  const line = `${'  '.repeat(depth)}${oneLine(text)}`;
   return line.length > labelWidth ? `${line.slice(0, labelWidth - 1)}…` : line.padEnd(labelWidth);
 };
 
@@ -64,12 +64,12 @@ export const renderWaterfall = (trace: Trace, paint: Paint): string => {
   if (root === undefined) return '';
   const { span } = root;
   return [
-    `${paint('bold', `${span.method} ${printable(span.path)}`)}  ${paint(statusStyle(span.status), String(span.status ?? '–'))}  ${milliseconds(trace.durationMs)}`,
+    `${paint('bold', oneLine(`${span.method} ${span.path}`))}  ${paint(statusStyle(span.status), String(span.status ?? '–'))}  ${milliseconds(trace.durationMs)}`,
     paint(
       'gray',
-      `${new Date(span.startMs).toISOString()}  trace ${trace.id}  request ${printable(span.requestId)}`,
+      oneLine(`${new Date(span.startMs).toISOString()}  trace ${trace.id}  request ${span.requestId}`),
     ),
-    ...skewWords(trace).map((words) => paint('yellow', printable(words))),
+    ...skewWords(trace).map((words) => paint('yellow', oneLine(words))),
     ...trace.roots.flatMap((each) => nodeLines(each, 0, trace, paint)),
     '',
   ].join('\n');

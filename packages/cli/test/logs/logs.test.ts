@@ -117,10 +117,21 @@ describe('countersign logs', () => {
     expect(stderr).toMatch(/^1 requests/);
   });
 
-  test('a path cannot move the cursor of a terminal', async () => {
-    const { stdout } = await logs(linesOf({ ...refused, route: '/\u001B[2J' }, 1));
-    expect(stdout).not.toContain('\u001B');
-  });
+  test.each([[2], [4, '--waterfall'], [1, '--json', '--waterfall']] as const)(
+    'no text of a record acts on a terminal, or looks like a row of its own: %i lines, %s',
+    async (lines, ...options) => {
+      const record = JSON.parse(linesOf(refused, 1).at(-1) as string) as Record<string, unknown>;
+      const hostile = Object.entries(record).map(([name, value]) =>
+        typeof value === 'string' && name !== 'start'
+          ? [name, `\u001B[2J\n\u009B\u202E${value}`]
+          : [name, value],
+      );
+      const { stdout } = await logs([JSON.stringify(Object.fromEntries(hostile))], ...options);
+      // oxlint-disable-next-line no-control-regex
+      expect(stdout).not.toMatch(/[\u001B\u009B\u202E]/);
+      expect(stdout.trimEnd().split('\n')).toHaveLength(lines);
+    },
+  );
 
   test.each<[string[], string]>([
     [['--status', 'bad'], '--status has to list'],
