@@ -210,4 +210,17 @@ export const identityRules: readonly Rule[] = [
       for (const { metadata } of ofKind(objects, 'ServiceAccount')) delete metadata.annotations;
     },
   },
+  {
+    title: 'nobody is served without saying who they are',
+    answers: ['countersign/access'],
+    notLocally: true,
+    find: (objects) =>
+      complain(
+        ofKind(objects, 'ConfigMap'),
+        ({ data }) => data?.['ACCESS_MODE'] === 'anonymous',
+        (object) => `${nameOf(object)} lets anybody in`,
+      ),
+    spoil: (objects) =>
+      Object.assign(anyObject(objects, 'ConfigMap').data ?? {}, { ACCESS_MODE: 'anonymous' }),
+  },
 ];
