@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { Client } from 'pg';
-import { GenericContainer, Wait } from 'testcontainers';
+import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers';
 
 export interface PostgresServer {
   /** Settings of records-api for a new, empty database. */
@@ -18,6 +18,9 @@ export interface PostgresServer {
   ca: string;
   /** Stops it at once and starts it again. Resolves when it answers. */
   restart: () => Promise<void>;
+  /** Connections stay, and nothing answers on them until it resumes. */
+  pause: () => Promise<void>;
+  resume: () => Promise<void>;
   [Symbol.asyncDispose]: () => Promise<void>;
 }
 
@@ -102,6 +105,8 @@ export const startPostgres = async (): Promise<PostgresServer> => {
   };
   await (await connect()).end();
   let databases = 0;
+  const { container: runtime } = await getContainerRuntimeClient();
+  const running = runtime.getById(container.getId());
   return {
     port,
     password,
@@ -121,6 +126,8 @@ export const startPostgres = async (): Promise<PostgresServer> => {
       await container.restart({ timeout: 0 });
       await (await connect()).end();
     },
+    pause: () => running.pause(),
+    resume: () => running.unpause(),
     [Symbol.asyncDispose]: async () => {
       await container.stop();
       await rm(folder, { recursive: true });

@@ -1,7 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createLogger } from '@countersign/service-kit';
+import { PostgresAdapter, sql } from 'kysely';
 import { migrateConfigSchema, parseRecordsConfig } from '../../services/records-api/src/config.ts';
 import { createRecordStore } from '../../services/records-api/src/store/create-record-store.ts';
+import { assertMigrated } from '../../services/records-api/src/store/migrations.ts';
 import { openDatabase } from '../../services/records-api/src/store/open-database.ts';
 import type { RecordDatabase } from '../../services/records-api/src/store/record-database.ts';
 import { describeApi } from '../../services/records-api/test/api-description.ts';
@@ -9,7 +12,7 @@ import { sendGeneratedRequests } from '../../services/records-api/test/generated
 import { recordStoreContract } from '../../services/records-api/test/record-store-contract.ts';
 import { slowImports } from '../../services/records-api/test/slow-imports.ts';
 import { startTestApi } from '../../services/records-api/test/test-api.ts';
-import { startRecordsProcess } from '../system/records-process.ts';
+import { migrateStep, startRecordsProcess } from '../system/records-process.ts';
 import { doubled, storedNames, writeStorm } from '../system/records-storm.ts';
 import { type PostgresServer, startPostgres } from './postgres-server.ts';
 
@@ -54,11 +57,60 @@ describe('a connection', () => {
 
   test('ends a statement that takes too long: 503', async () => {
     const database = open({ ...(await server.newDatabase()), DATABASE_STATEMENT_TIMEOUT_MS: '50' });
-    const { sql } = await import('kysely');
     const error = await sql`SELECT pg_sleep(5)`.execute(database.reads).catch((caught: unknown) => caught);
     expect(database.isUnavailable(error)).toBe(true);
     await database.close();
   });
+});
+
+test('a server that falls silent: 503 with Retry-After, and other connections when it is back', async () => {
+  const settings = { ...(await server.newDatabase()), DATABASE_STATEMENT_TIMEOUT_MS: '500' };
+  const database = open(settings);
+  await using api = await startTestApi(database);
+  const write = (name: string): Promise<Response> =>
+    api.call('POST', '/api/records', {
+      body: { name, description: '', date: '2026-01-01T00:00:00.000Z' },
+      headers: { 'idempotency-key': name },
+    });
+  // Two connections are at hand when it happens, one has to be made.
+  await database.reads
+    .connection()
+    .execute(() => database.reads.connection().execute((second) => sql`SELECT 1`.execute(second)));
+  expect(database.connections?.().idle).toBe(2);
+  await server.pause();
+  try {
+    const refused = await Promise.all([write('silent'), api.call('GET', '/api/records'), write('other')]);
+    for (const response of refused) {
+      expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
+      expect(await response.json()).toMatchObject({ code: 'storage_unavailable' });
+    }
+    expect(database.connections?.()).toMatchObject({ idle: 0, used: 0 });
+  } finally {
+    await server.resume();
+  }
+  expect((await write('silent')).status).toBe(201);
+  expect(await (await api.call('GET', '/api/records?name=silent')).json()).toHaveLength(1);
+});
+
+test('a migration waits for another one longer than for a statement', async () => {
+  const settings = { ...(await server.newDatabase()), DATABASE_STATEMENT_TIMEOUT_MS: '100' };
+  const { writes, reads, close } = open(settings);
+  const adapter = new PostgresAdapter();
+  let step = Promise.resolve();
+  await writes.connection().execute(async (other) => {
+    await adapter.acquireMigrationLock(other, { lockTable: '', lockRowId: '' });
+    let isOver = false;
+    step = migrateStep(settings).finally(() => {
+      isOver = true;
+    });
+    const hasWaited = sql`SELECT 1 FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event = 'advisory' AND now() - query_start > interval '1500 milliseconds'`;
+    while (!isOver && (await hasWaited.execute(reads)).rows.length === 0) await turn();
+    await adapter.releaseMigrationLock(other, { lockTable: '', lockRowId: '' });
+  });
+  await step;
+  await assertMigrated(reads, 'postgres');
+  await close();
 });
 
 const count = Number(process.env['GENERATED_REQUESTS'] ?? 500);

@@ -21,6 +21,10 @@ export interface RecordsProcess {
 const source = (file: string): string =>
   fileURLToPath(new URL(`../../services/records-api/src/${file}`, import.meta.url));
 
+/** The migrations of records-api, as a process. @param database its settings */
+export const migrateStep = (database: Readonly<Record<string, string>>): Promise<void> =>
+  runStep({ name: 'records-api', main: source('migrate.ts'), env: database });
+
 /** records-api as a process, after its migrations, with tokens of a made-up issuer. @param database its settings */
 export const startRecordsProcess = async (
   database: Readonly<Record<string, string>> = {},
@@ -53,7 +57,7 @@ export const startRecordsProcess = async (
   };
   let running: ServiceProcess;
   try {
-    await runStep({ name: 'records-api', main: source('migrate.ts'), env: settings });
+    await migrateStep(settings);
     running = await start(0);
   } catch (error) {
     await clear();

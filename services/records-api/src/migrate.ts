@@ -12,7 +12,8 @@ const service = {
 await runService(service, async () => {
   const config = parseRecordsConfig(migrateConfigSchema, process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
-  const database = openDatabase(config, process.env, logger);
+  // An index on a large table takes its time, and so does another migration that is waited for.
+  const database = openDatabase({ ...config, DATABASE_STATEMENT_TIMEOUT_MS: 0 }, process.env, logger);
   const migrations = await reach(database, () => migrate(database.writes, database.engine));
   logger.info({ migrations }, migrations.length > 0 ? 'migrated' : 'nothing to migrate');
   await database.close();

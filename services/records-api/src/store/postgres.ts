@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPoolClient, sql } from 'kysely';
 import { DatabaseError, Pool, type PoolClient, types } from 'pg';
 import type { RecordDatabase } from './record-database.ts';
 import type { Tables } from './tables.ts';
@@ -16,11 +16,14 @@ export interface PostgresOptions {
   ca?: string;
   /** Most connections. */
   poolSize: number;
-  /** How long the server works on one statement, in milliseconds. */
+  /** How long the server works on one statement, in milliseconds; 0 for as long as it takes. */
   statementTimeoutMs: number;
   /** Told of connections that end while no statement runs. */
   onConnectionError: (error: Error) => void;
 }
+
+/** How much longer an answer is waited for than the server may work on it. */
+const answerDelayMs = 1_000;
 
 const int8 = 20;
 const timestamptz = 1184;
@@ -43,8 +46,11 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     application_name: 'records-api',
     statement_timeout: options.statementTimeoutMs,
+    // For a server that is gone without a word; one that is there ends the statement itself.
+    ...(options.statementTimeoutMs > 0 && { query_timeout: options.statementTimeoutMs + answerDelayMs }),
     // An import whose client has gone silent holds a connection.
     idle_in_transaction_session_timeout: 60_000,
     types: {
@@ -55,10 +61,10 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
   // Without a listener such an error would end the process: also in a transaction, between two statements.
   pool.on('connect', (client) => client.on('error', options.onConnectionError));
   pool.on('error', () => undefined);
-  const connect = async (): Promise<PoolClient> => {
+  const connect = async (): Promise<PostgresPoolClient> => {
     // Without a password pg would leave a connection behind, half made, with each attempt.
     if (pool.idleCount === 0) await options.password();
-    return pool.connect();
+    return closedWhenSilent(await pool.connect());
   };
   const db = new Kysely<Tables>({
     dialect: new PostgresDialect({ pool: { connect, end: () => pool.end(), options: pool.options } }),
@@ -102,6 +108,27 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
   };
 };
 
+/** pg leaves the connection open on which no answer came, and would wait for that before it sends anything else. */
+const closedWhenSilent = (client: PoolClient): PostgresPoolClient => {
+  let silence: Error | undefined;
+  const query = async (text: string, parameters: unknown[]): Promise<unknown> => {
+    if (silence) throw silence;
+    try {
+      return await client.query(text, parameters);
+    } catch (error) {
+      if (error instanceof Error && error.message === readTimeout) silence = error;
+      throw error;
+    }
+  };
+  return {
+    query: query as PostgresPoolClient['query'],
+    release: (destroy) => client.release(silence ?? destroy),
+  };
+};
+
+/** pg has no code for it. */
+const readTimeout = 'Query read timeout';
+
 /**
  * Connection exceptions, authorization, out of resources, the statement timeout, shutdowns, a standby that takes no writes
  * (https://www.postgresql.org/docs/17/errcodes-appendix.html).
@@ -113,7 +140,7 @@ const connectionCodes = /^(?:E(?!RR_)[A-Z_]+|ERR_(?:TLS|SSL)_.*|UNABLE_TO_.*|.*C
 
 /** pg has no codes for these. */
 const unavailableMessages =
-  /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|The server does not support SSL)/;
+  /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|The server does not support SSL|Query read timeout)/;
 
 const isUnavailable = (error: unknown): boolean => {
   if (error instanceof DatabaseError) return unavailableStates.test(error.code ?? '');
