@@ -46,6 +46,7 @@ describe('a connection', () => {
 
   test('is made with TLS and a checked certificate, by the name that it is for', async () => {
     const settings = await server.newDatabase();
+    await migrateStep(settings);
     await check(settings);
     const { DATABASE_CA_FILE: _, ...untrusted } = settings;
     const unavailable = { status: 503, code: 'storage_unavailable', headers: { 'Retry-After': '1' } };
@@ -97,18 +98,16 @@ test('a migration waits for another one longer than for a statement', async () =
   const { writes, reads, close } = open(settings);
   const adapter = new PostgresAdapter();
   let step = Promise.resolve();
+  const over = new AbortController();
   await writes.connection().execute(async (other) => {
     await adapter.acquireMigrationLock(other, { lockTable: '', lockRowId: '' });
-    let isOver = false;
-    step = migrateStep(settings).finally(() => {
-      isOver = true;
-    });
+    step = migrateStep(settings).finally(() => over.abort());
     const hasWaited = sql`SELECT 1 FROM pg_stat_activity
       WHERE datname = current_database() AND wait_event = 'advisory' AND now() - query_start > interval '1500 milliseconds'`;
-    while (!isOver && (await hasWaited.execute(reads)).rows.length === 0) await turn();
+    while (!over.signal.aborted && (await hasWaited.execute(reads)).rows.length === 0) await turn();
     await adapter.releaseMigrationLock(other, { lockTable: '', lockRowId: '' });
   });
-  await step;
+  await expect(step).resolves.toBeUndefined();
   await assertMigrated(reads, 'postgres');
   await close();
 });

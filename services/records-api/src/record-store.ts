@@ -65,7 +65,7 @@ export interface RecordStore {
   ): Promise<Outcome<number>>;
   /** Deletes idempotency keys whose time is over. They are not looked at any more; this is for the space. */
   forgetKeys(): Promise<void>;
-  /** Resolves when the storage answers. */
+  /** Resolves when the storage answers and has the schema that is needed. */
   check(): Promise<void>;
   close(): Promise<void>;
 }

@@ -456,6 +456,15 @@ describe('export and import', () => {
   });
 });
 
+test('a database that lacks the last migration is not ready, and says so in the log', async () => {
+  await using unmigrated = await startTestApi();
+  await unmigrated.database.writes.deleteFrom('kysely_migration' as never).execute();
+  const response = await fetch(`${unmigrated.url}/readyz`);
+  expect(response.status).toBe(503);
+  expect(await response.json()).toEqual({ status: 'not ready', failed: ['store'] });
+  expect(unmigrated.log.join('')).toContain('run \\"npm run migrate\\"');
+});
+
 describe('roles', () => {
   const reads = ['/api/records', '/api/records/1', '/api/records/1/history', '/api/records/export'];
   const writes = [

@@ -70,11 +70,26 @@ export const recordStoreContract = (openDatabase: () => Promise<RecordDatabase>)
       await expect(assertMigrated(database.reads, database.engine)).rejects.toThrow(
         /newer version.*9999-future/,
       );
+      // A service of this version that runs already goes on.
+      await store.check();
       await sql`DELETE FROM kysely_migration WHERE name = '9999-future'`.execute(database.writes);
     });
   });
 
   describe('records', () => {
+    test('are not served before the last migration', async () => {
+      const rename = (from: string, to: string): Promise<unknown> =>
+        sql`UPDATE kysely_migration SET name = ${to} WHERE name = ${from}`.execute(database.writes);
+      await rename('0002-versions-and-history', 'undone');
+      await expect(store.check()).rejects.toMatchObject({
+        status: 503,
+        code: 'storage_not_migrated',
+        message: 'the database lacks the migrations 0002-versions-and-history: run "npm run migrate"',
+      });
+      await rename('undone', '0002-versions-and-history');
+      await store.check();
+    });
+
     test('are created, read, changed and deleted, each version counted', async () => {
       const { answer: created, isReplay } = await store.create(fields('Grüße 🎉\t'), writer);
       const { id } = created.record;

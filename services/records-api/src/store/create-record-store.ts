@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import type { RecordEntry } from '../record.ts';
 import {
   type IdempotencyKey,
@@ -10,6 +10,7 @@ import {
   type StoredRecord,
   type Writer,
 } from '../record-store.ts';
+import { assertLastMigration } from './migrations.ts';
 import type { RecordDatabase } from './record-database.ts';
 import type { Tables } from './tables.ts';
 
@@ -288,10 +289,7 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
         }
       }),
 
-    check: () =>
-      reach(async () => {
-        await sql`SELECT 1`.execute(reads);
-      }),
+    check: () => reach(() => assertLastMigration(reads, database.engine)),
 
     forgetKeys: () =>
       reach(async () => {

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
-import { ConfigError } from '@countersign/service-kit';
+import { ConfigError, ProblemError } from '@countersign/service-kit';
 import { sampleRecords } from './sample-records.ts';
 import type { Tables } from './tables.ts';
 
@@ -113,13 +113,14 @@ export const migrate = async (db: Kysely<Tables>, engine: Engine): Promise<strin
   return (results ?? []).map(({ migrationName }) => migrationName);
 };
 
+const lackOf = (missing: readonly string[]): string =>
+  `the database lacks the migrations ${missing.join(', ')}: run "npm run migrate"`;
+
 /** @throws {ConfigError} unless the schema is the one that this version of the service works with. */
 export const assertMigrated = async (db: Kysely<Tables>, engine: Engine): Promise<void> => {
   const known = await createMigrator(db, engine).getMigrations();
   const missing = known.filter(({ executedAt }) => !executedAt).map(({ name }) => name);
-  if (missing.length > 0) {
-    throw new ConfigError([`the database lacks the migrations ${missing.join(', ')}: run "npm run migrate"`]);
-  }
+  if (missing.length > 0) throw new ConfigError([lackOf(missing)]);
   const executed = await sql<{ name: string }>`SELECT name FROM kysely_migration`.execute(db);
   const unknown = executed.rows
     .map(({ name }) => name)
@@ -127,4 +128,16 @@ export const assertMigrated = async (db: Kysely<Tables>, engine: Engine): Promis
   if (unknown.length > 0) {
     throw new ConfigError([`the database is of a newer version of this service (${unknown.join(', ')})`]);
   }
+};
+
+/**
+ * Later migrations are no reason to refuse: while one version takes the place of another, both run.
+ *
+ * @throws ProblemError (503) unless the last migration that this version of the service knows has run.
+ */
+export const assertLastMigration = async (db: Kysely<Tables>, engine: Engine): Promise<void> => {
+  const last = Object.keys(migrations(engine)).at(-1) as string;
+  const executed = await sql`SELECT 1 FROM kysely_migration WHERE name = ${last}`.execute(db);
+  if (executed.rows.length > 0) return;
+  throw new ProblemError(lackOf([last]), { status: 503, code: 'storage_not_migrated' });
 };
