@@ -54,9 +54,11 @@ const passOn = (error: DownstreamError): ProblemError => {
   };
   const { status = 0 } = downstream;
   if (status >= 400 && status < 500 && !aboutThisService.has(status)) {
+    const { etag } = error.answerHeaders;
     return new ProblemError(detail ?? error.message, {
       status,
       code: code ?? error.code,
+      headers: typeof etag === 'string' ? { ETag: etag } : {},
       members: { ...(errors && { errors }), downstream },
       logFields,
       cause: error,

@@ -125,6 +125,14 @@ describe('createRecordsClient', () => {
     });
   });
 
+  test('a conflict tells the version that is there now', async () => {
+    const { client, call } = await startApi(answer(412, { code: 'precondition_failed' }, { etag: '"7"' }));
+    await expect(client.replace(call, '1', record, '"6"')).rejects.toMatchObject({
+      status: 412,
+      headers: { ETag: '"7"' },
+    });
+  });
+
   test('an Idempotency-Key is one of its caller, and a replay is told', async () => {
     const keys: unknown[] = [];
     const { client, call } = await startApi(({ headers }, response) => {

@@ -158,7 +158,11 @@ export const createDownstreamApi = ({
     const kind = failureOf(status);
     const retryAfterSeconds =
       kind === 'downstream_unavailable' ? (parseRetryAfter(headers['retry-after'], clock()) ?? 5) : undefined;
-    throw new DownstreamError(kind, parseProblem(name, status, body), { retryAfterSeconds, body });
+    throw new DownstreamError(kind, parseProblem(name, status, body), {
+      retryAfterSeconds,
+      body,
+      answerHeaders: headers,
+    });
   };
 
   const call = async (request: PreparedRequest, note: CallNote): Promise<DownstreamResponse> => {

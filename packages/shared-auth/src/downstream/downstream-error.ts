@@ -32,6 +32,7 @@ export interface DownstreamErrorOptions extends ErrorOptions {
   retryAfterSeconds?: number | undefined;
   /** Of the answer. */
   body?: string;
+  answerHeaders?: Readonly<Record<string, string | string[] | undefined>>;
   logFields?: Readonly<Record<string, unknown>>;
 }
 
@@ -45,11 +46,12 @@ export class DownstreamError extends AuthError {
   readonly downstream: DownstreamProblem;
   /** Private, so that no logger writes it by accident. */
   readonly #body: string | undefined;
+  readonly #answerHeaders: Readonly<Record<string, string | string[] | undefined>>;
 
   constructor(
     code: DownstreamFailure,
     downstream: DownstreamProblem,
-    { retryAfterSeconds, body, logFields, ...options }: DownstreamErrorOptions = {},
+    { retryAfterSeconds, body, answerHeaders = {}, logFields, ...options }: DownstreamErrorOptions = {},
   ) {
     const { status, sentence } = answers[code];
     super(`${downstream.service} ${sentence}.`, {
@@ -62,11 +64,17 @@ export class DownstreamError extends AuthError {
     this.code = code;
     this.downstream = downstream;
     this.#body = body?.slice(0, maxKeptBody);
+    this.#answerHeaders = answerHeaders;
   }
 
   /** What the other side answered, up to its first 16,384 characters; undefined without an answer. */
   get body(): string | undefined {
     return this.#body;
+  }
+
+  /** Headers of the other side's answer, their names in lower case; none without an answer. */
+  get answerHeaders(): Readonly<Record<string, string | string[] | undefined>> {
+    return this.#answerHeaders;
   }
 }
 
