@@ -1,4 +1,4 @@
-import type { ParameterizedContext } from 'koa';
+import type { Middleware, ParameterizedContext } from 'koa';
 import { z } from 'zod';
 import { invalidRequest } from './invalid-request.ts';
 import { filterParameters } from './record.ts';
@@ -46,4 +46,12 @@ export const readQuery = <Schema extends z.ZodObject>(
       : [{ pointer: String(issue.path[0]), detail: issue.message }],
   );
   throw invalidRequest(400, 'The query cannot be used.', errors);
+};
+
+const noParameters = z.strictObject({});
+
+/** For routes that take no parameters. */
+export const withoutQuery: Middleware = async function withoutQuery(ctx, next) {
+  readQuery(ctx, noParameters);
+  await next();
 };

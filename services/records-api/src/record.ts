@@ -29,7 +29,10 @@ const dateInput = z.iso
   .overwrite((text) => new Date(text).toISOString())
   .meta({ description: 'Kept in UTC, to the millisecond.' });
 
-/** What a client may set. Others may not be there: a misspelt member would be lost without a word. */
+/**
+ * What a client may set. Others may not be there: a misspelt member would be lost without a word. Of one that is there twice
+ * the last counts, as RFC 8259 §4 says of most software.
+ */
 export const recordFields = z.strictObject({
   name: nameSchema,
   description: descriptionSchema,

@@ -6,7 +6,7 @@ import { readCursor, writeCursor } from './cursor.ts';
 import { invalidRequest, partsOf } from './invalid-request.ts';
 import { mergePatch } from './merge-patch.ts';
 import { entityTag, isNotModified, requireMatch } from './preconditions.ts';
-import { historyParameters, listParameters, readQuery } from './query.ts';
+import { historyParameters, listParameters, readQuery, withoutQuery } from './query.ts';
 import {
   positionSchema,
   recordFields,
@@ -93,7 +93,7 @@ export const recordsRouter = (
     ctx.body = records;
   });
 
-  router.post('/', async (ctx) => {
+  router.post('/', withoutQuery, async (ctx) => {
     const { value, bytes } = await readJson(ctx, 'application/json');
     const fields = validate(recordFields, value);
     const fingerprint = createFingerprint(ctx);
@@ -106,14 +106,14 @@ export const recordsRouter = (
     answerWith(ctx, answer);
   });
 
-  router.get('/:id', async (ctx) => {
+  router.get('/:id', withoutQuery, async (ctx) => {
     const stored = await store.get(idOf(ctx));
     if (!stored) throw notFound();
     answerWith(ctx, stored);
     if (isNotModified(ctx, stored)) ctx.status = 304;
   });
 
-  router.put('/:id', async (ctx) => {
+  router.put('/:id', withoutQuery, async (ctx) => {
     const id = idOf(ctx);
     const assertMatch = requireMatch(ctx);
     const { value } = await readJson(ctx, 'application/json');
@@ -126,7 +126,7 @@ export const recordsRouter = (
     answerWith(ctx, stored);
   });
 
-  router.patch('/:id', async (ctx) => {
+  router.patch('/:id', withoutQuery, async (ctx) => {
     const id = idOf(ctx);
     const assertMatch = requireMatch(ctx);
     const { value } = await readJson(ctx, 'application/merge-patch+json');
@@ -142,7 +142,7 @@ export const recordsRouter = (
     answerWith(ctx, stored);
   });
 
-  router.delete('/:id', async (ctx) => {
+  router.delete('/:id', withoutQuery, async (ctx) => {
     if (!(await store.remove(idOf(ctx), writerOf(ctx), requireMatch(ctx)))) throw notFound();
     ctx.status = 204;
   });

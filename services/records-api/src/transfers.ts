@@ -4,7 +4,7 @@ import { readCursor, writeCursor } from './cursor.ts';
 import { importBody } from './import-body.ts';
 import { findErrors, type LineError, validPages } from './import-lines.ts';
 import { readLines, streamOf } from './ndjson.ts';
-import { exportParameters, readQuery } from './query.ts';
+import { exportParameters, readQuery, withoutQuery } from './query.ts';
 import { positionSchema, type RecordEntry, type RecordFilter, toFilter } from './record.ts';
 import type { RecordStore } from './record-store.ts';
 import { createFingerprint, maxBodyBytes, requireMediaType } from './request-body.ts';
@@ -71,7 +71,7 @@ export const transfers = (
       ctx.body = stream;
     });
 
-    router.post('/import', async (ctx) => {
+    router.post('/import', withoutQuery, async (ctx) => {
       requireMediaType(ctx, ndjson);
       if (imports >= maxImports) {
         throw new ProblemError('Other imports are running.', {

@@ -317,6 +317,21 @@ test.each(['0', '01', '-1', '1.5', '9007199254740993', '99999999999999999999', '
   },
 );
 
+test.each([
+  ['POST', '/api/records'],
+  ['POST', '/api/records/import'],
+  ['GET', '/api/records/1'],
+  ['PUT', '/api/records/1'],
+  ['PATCH', '/api/records/1'],
+  ['DELETE', '/api/records/1'],
+])('%s %s takes no parameters: 400', async (method, path) => {
+  const response = await api.call(method, `${path}?dryRun=true`, { headers: ifMatch('*') });
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({
+    errors: [{ pointer: 'dryRun', detail: 'is no parameter here' }],
+  });
+});
+
 describe('Idempotency-Key', () => {
   const create = (key: string, body: unknown = record): Promise<Response> =>
     api.call('POST', '/api/records', { headers: { 'idempotency-key': key }, body });
