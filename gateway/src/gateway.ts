@@ -14,6 +14,7 @@ import { createRecentRequests } from './admin/recent-requests.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
 import { openRateLimitStore } from './limits/rate-limit-store.ts';
+import { storeCredentials } from './limits/store-credentials.ts';
 import { followKeyPair, readKeyPair } from './key-pair.ts';
 import { createListener } from './listener.ts';
 import { forward } from './proxy/forward.ts';
@@ -66,7 +67,7 @@ export const createGateway = async (
   // A first request should not have to wait for keys; one that comes while they cannot be had is answered 503.
   for (const verifier of verifiers.values()) verifier.ready().catch(() => undefined);
   const redis = config.RATE_LIMIT_STORE_URL
-    ? openRateLimitStore(config.RATE_LIMIT_STORE_URL, logger)
+    ? openRateLimitStore(config.RATE_LIMIT_STORE_URL, logger, storeCredentials(config, logger))
     : undefined;
   const recent = createRecentRequests(() => Date.now());
   const counted = createGatewayMetrics({ metrics, table: () => live.current(), verifiers, recent });

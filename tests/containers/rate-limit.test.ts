@@ -1,10 +1,14 @@
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createLogger } from '@countersign/service-kit';
 import { GenericContainer, type StartedTestContainer } from 'testcontainers';
 import { createRateLimit } from '../../gateway/src/limits/rate-limit.ts';
 import { openRateLimitStore } from '../../gateway/src/limits/rate-limit-store.ts';
+import { passwordCredentials, tokenCredentials } from '../../gateway/src/limits/store-credentials.ts';
 import { parseRouteTable } from '../../gateway/src/routes/route-table.ts';
 
 jest.setTimeout(120_000);
@@ -88,6 +92,83 @@ test('a store that stalls is not waited for, and counts again once it answers', 
   expect(changes).toEqual([false, true]);
   store.destroy();
   way.close();
+});
+
+describe('a store that asks who it is', () => {
+  const user = '77777777-7777-4777-8777-777777777777';
+  const ofUser = (): string => url.replace('://', `://${user}@`);
+  /** Whatever errors come before. */
+  const readyAgain = (store: ReturnType<typeof openRateLimitStore>): Promise<void> =>
+    new Promise((resolve) => store.once('ready', resolve));
+  const asAdministrator = async (...command: string[]): Promise<string> =>
+    (await container.exec(['valkey-cli', ...command])).output;
+  const allow = (...passwords: string[]): Promise<string> =>
+    asAdministrator('ACL', 'SETUSER', user, 'reset', 'on', '~*', '+@all', ...passwords.map((p) => `>${p}`));
+
+  test('is told the password that the file holds when the connection is made', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'store-'));
+    const file = join(folder, 'password');
+    await allow('first');
+    await writeFile(file, 'first\n');
+    const store = openRateLimitStore(ofUser(), logger, passwordCredentials(user, file));
+    if (!store.isReady) await once(store, 'ready');
+    expect(await store.sendCommand(['ACL', 'WHOAMI'])).toBe(user);
+
+    await allow('second');
+    await writeFile(file, 'second\n');
+    const again = readyAgain(store);
+    await asAdministrator('CLIENT', 'KILL', 'USER', user);
+    await again;
+    expect(await store.sendCommand(['ACL', 'WHOAMI'])).toBe(user);
+    store.destroy();
+    await rm(folder, { recursive: true });
+  });
+
+  test('is shown the next token on the same connection, before the first has ended', async () => {
+    await allow('token-1', 'token-2');
+    const asked: string[] = [];
+    let token = 'token-1';
+    const takeToken = async (): Promise<string> => {
+      asked.push(token);
+      return token;
+    };
+    const store = openRateLimitStore(ofUser(), logger, tokenCredentials(user, takeToken, logger, 20));
+    if (!store.isReady) await once(store, 'ready');
+    const authentications = async (): Promise<number> =>
+      Number(/cmdstat_auth:calls=(\d+)/.exec(await asAdministrator('INFO', 'commandstats'))?.[1] ?? 0);
+    const before = await authentications();
+    const connection = await store.sendCommand(['CLIENT', 'ID']);
+    token = 'token-2';
+    while ((await authentications()) === before);
+    // Shown once, however often it is looked at.
+    const looks = asked.length;
+    while (asked.length < looks + 3) await store.ping();
+    expect(await authentications()).toBe(before + 1);
+    expect(await store.sendCommand(['CLIENT', 'ID'])).toBe(connection);
+
+    token = 'token-3';
+    await allow('token-3');
+    const again = readyAgain(store);
+    await asAdministrator('CLIENT', 'KILL', 'USER', user);
+    await again;
+    expect(await store.sendCommand(['ACL', 'WHOAMI'])).toBe(user);
+    store.destroy();
+  });
+
+  test('is asked again and again while there is no token', async () => {
+    let fails = true;
+    const takeToken = async (): Promise<string> => {
+      if (fails) throw new Error('Entra cannot be reached');
+      return 'token-4';
+    };
+    await allow('token-4');
+    const store = openRateLimitStore(ofUser(), logger, tokenCredentials(user, takeToken, logger));
+    await once(store, 'error');
+    fails = false;
+    await readyAgain(store);
+    expect(await store.ping()).toBe('PONG');
+    store.destroy();
+  });
 });
 
 test('replicas count together, and each for itself while the store is gone', async () => {
