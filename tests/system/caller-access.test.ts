@@ -1,5 +1,6 @@
 import { localApplications } from '@countersign/cli';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { request } from 'undici';
 import { openForge } from './forge.ts';
 import { startTestSystem, type TestSystem } from './test-system.ts';
 
@@ -162,4 +163,43 @@ test('writes of pages of other sites are refused, those of its own pages taken',
   ]) {
     expect({ headers, status: await send(headers) }).toEqual({ headers, status: 403 });
   }
+});
+
+describe('the name that a request is for', () => {
+  /** Through the gateway and past it, as a page would ask whose name points here. */
+  const askedAs = async (host: string, { gatewayUrl, callerApiUrl }: TestSystem): Promise<number[]> => {
+    const statuses = [];
+    for (const [url, headers] of [
+      [gatewayUrl, { host }],
+      [callerApiUrl, { host }],
+      [callerApiUrl, { host, 'x-forwarded-host': 'localhost' }],
+    ] as const) {
+      const { statusCode, body } = await request(`${url}/caller/records`, { headers });
+      statuses.push(statusCode);
+      await body.dump();
+    }
+    return statuses;
+  };
+
+  test('is a loopback one where anonymous callers write', async () => {
+    const running = await start({ ANONYMOUS_WRITES: 'allow' });
+    for (const host of ['localhost', 'LOCALHOST:8080', '127.0.0.1', '[::1]:8080'])
+      expect([host, ...(await askedAs(host, running))]).toEqual([host, 200, 200, 200]);
+    for (const host of ['rebound.example', 'localhost.example:8080', '10.0.0.1'])
+      expect([host, ...(await askedAs(host, running))]).toEqual([host, 403, 403, 403]);
+    const probe = await request(`${running.callerApiUrl}/readyz`, { headers: { host: '10.0.0.1' } });
+    expect(probe.statusCode).toBe(200);
+    await probe.body.dump();
+  });
+
+  test('is one of ALLOWED_HOSTS besides, in any access mode', async () => {
+    const running = await start({ ALLOWED_HOSTS: 'records.example, [fd00::1]' });
+    expect(await askedAs('records.example', running)).toEqual([200, 200, 200]);
+    expect(await askedAs('[fd00::1]:8082', running)).toEqual([200, 200, 200]);
+    expect(await askedAs('rebound.example', running)).toEqual([403, 403, 403]);
+  });
+
+  test('is any where nobody writes who is not known', async () => {
+    expect(await askedAs('rebound.example', await start({}))).toEqual([200, 200, 200]);
+  });
 });

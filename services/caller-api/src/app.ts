@@ -13,6 +13,7 @@ import {
 import type Koa from 'koa';
 import type { Middleware } from 'koa';
 import type { Access } from './access.ts';
+import { allowedHosts } from './allowed-hosts.ts';
 import { explainFailures, type FailureState } from './failures.ts';
 import { noteJourney } from './journey.ts';
 import { journeyView } from './pages/journey-panel.ts';
@@ -27,6 +28,8 @@ export interface AppDependencies {
   readiness: Readiness;
   records: RecordsClient;
   access: Access;
+  /** Names, beside the loopback ones, that this service may be called by; by any without it. */
+  hosts?: readonly string[] | undefined;
   /** Rejects when the client credential cannot be read. */
   checkCredential: () => Promise<void>;
   /** See each request that is logged. */
@@ -49,6 +52,7 @@ export const createApp = ({
   readiness,
   records,
   access,
+  hosts,
   checkCredential,
   observers = [],
 }: AppDependencies): Koa<ServiceState> => {
@@ -61,6 +65,7 @@ export const createApp = ({
   app.use(noteJourney as Middleware<ServiceState>);
   app.use(problemDetails(renderProblem));
   app.use(explainFailures as Middleware<ServiceState>);
+  if (hosts) app.use(allowedHosts(hosts));
   app.use(sameOriginWrites);
   app.use(router.routes());
   app.use(router.allowedMethods());

@@ -25,6 +25,16 @@ export const configSchema = z.object({
   }),
   /** With `anonymous`: whoever reaches this service may write as well. */
   ANONYMOUS_WRITES: z.literal('allow', 'can only be "allow"').optional(),
+  /** Names by which this service may be called beside the loopback ones, by commas. By any without it, unless anonymous write. */
+  ALLOWED_HOSTS: z
+    .string()
+    .transform((text) => text.split(',').map((name) => name.trim()))
+    .pipe(
+      z.array(
+        z.string().regex(/^(?:[\w.-]+|\[[\da-f:.]+\])$/i, 'must be host names without ports, by commas'),
+      ),
+    )
+    .optional(),
   /** With `app-role`: the app role of this API that its callers hold to read. */
   ACCESS_APP_ROLE: roleSetting.optional(),
   /** … and to write. Without it, nobody writes. */
@@ -110,3 +120,7 @@ export const credentialFile = (config: CallerConfig): string => {
   ) as (typeof credentials)[number];
   return config[name] as string;
 };
+
+/** A page that has its name point here could do what anonymous callers may: where they write, loopback names are the default. */
+export const hostsOf = ({ ALLOWED_HOSTS, ANONYMOUS_WRITES }: CallerConfig): readonly string[] | undefined =>
+  ALLOWED_HOSTS ?? (ANONYMOUS_WRITES === 'allow' ? [] : undefined);

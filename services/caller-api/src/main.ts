@@ -22,7 +22,7 @@ import {
 } from '@countersign/shared-auth';
 import { type AccessMode, createAccess } from './access.ts';
 import { createApp } from './app.ts';
-import { type CallerConfig, credentialFile, parseCallerConfig } from './config.ts';
+import { type CallerConfig, credentialFile, hostsOf, parseCallerConfig } from './config.ts';
 import { runJob } from './export/job.ts';
 import { createRecordsClient } from './records-client.ts';
 
@@ -101,6 +101,7 @@ const runCallerApi = async (): Promise<void> => {
     readiness,
     records,
     access: createAccess(mode),
+    hosts: hostsOf(config),
     checkCredential,
     observers: [countRequests(metrics)],
   });
