@@ -13,7 +13,7 @@ const once = (make: () => Manifest[]): (() => Manifest[]) => {
   return () => (made ??= make());
 };
 
-const optional = ['monitoring', 'prometheus', 'keda', 'cilium-fqdn'];
+const optional = ['managed-redis', 'monitoring', 'prometheus', 'keda', 'cilium-fqdn'];
 
 const subsets = (names: readonly string[]): string[][] =>
   names.reduce<string[][]>((sets, name) => [...sets, ...sets.map((set) => [...set, name])], [[]]);
@@ -25,12 +25,12 @@ const ofAks = (components: readonly string[]): Combination => ({
 });
 
 /**
- * Every overlay, and that of AKS with every combination of components. Gateway API classes share no object with the
- * other components: but for the default one, none and all of these stand for the rest.
+ * Every overlay, and that of AKS with every combination of components. Gateway API classes and localdns share no object with
+ * the other components: but for the default class, none and all of these stand for the rest.
  */
 export const combinations: readonly Combination[] = [
   { name: 'local', isLocal: true, objects: once(() => render('local')) },
   { name: 'aks', isLocal: false, objects: once(() => render('aks', { site: exampleSite })) },
   ...subsets(optional).map((others) => ofAks(['approuting-istio', ...others])),
-  ...['istio', 'azure-alb'].flatMap((other) => [ofAks([other]), ofAks([other, ...optional])]),
+  ...['istio', 'azure-alb'].flatMap((other) => [ofAks([other]), ofAks([other, ...optional, 'localdns'])]),
 ];

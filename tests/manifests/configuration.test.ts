@@ -9,14 +9,13 @@ describe.each(combinations.slice(0, 2))('the configuration of $name', ({ objects
 
   test('may hold no variable that its service does not know, and may miss none that it needs', () => {
     const spoilt = structuredClone(objects());
-    const gateway = spoilt.find(
-      ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith('gateway'),
-    );
-    Object.assign(gateway?.data ?? {}, { UPSTREAM: 'a typing mistake' });
-    delete gateway?.data?.['AZURE_TENANT_ID'];
+    const data = (name: string): Record<string, string> =>
+      spoilt.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith(name))?.data ?? {};
+    Object.assign(data('gateway'), { UPSTREAM: 'a typing mistake' });
+    delete data('records-api')['API_CLIENT_ID'];
     expect(configurationProblems(spoilt)).toEqual([
       'Deployment gateway: its service does not know UPSTREAM',
-      'Deployment gateway: AZURE_TENANT_ID is needed to check the tokens of APIS',
+      'Deployment records-api: API_CLIENT_ID is missing',
     ]);
   });
 });

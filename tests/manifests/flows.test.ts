@@ -16,6 +16,7 @@ const outside: Readonly<Record<string, End>> = {
   'a stranger elsewhere': pod('default', { app: 'stranger' }),
   'the internet': { address: '20.190.160.1' },
   'the database': { address: '10.1.4.5' },
+  'the cache': { address: '10.1.4.20' },
   'another private address': { address: '10.9.9.9' },
   'the load balancer': { address: '10.244.3.3' },
   'instance metadata': { address: '169.254.169.254' },
@@ -58,7 +59,7 @@ const local: readonly Flow[] = [
 ];
 
 const services = ['gateway', 'records-api', 'caller-api', 'records-migration'];
-const ports = [53, 80, 443, 5432, 6379, 8080, 8081, 8082, 8443, 9080, 9081, 9082, 15_021];
+const ports = [53, 80, 443, 5432, 6379, 8080, 8081, 8082, 8443, 9080, 9081, 9082, 10_000, 15_021];
 
 /** Every connection of the table's ends that begins or ends at one of our pods and is let through. */
 const allowedFlows = (objects: readonly Manifest[], names: readonly string[]): string[] => {
@@ -98,6 +99,7 @@ describe('exactly the flows of the picture', () => {
     ['approuting-istio', [], [fromProxy]],
     ['approuting-istio', ['monitoring'], [fromProxy, ...metricsTo("Azure Monitor's collector")]],
     ['istio', ['prometheus'], [fromProxy, ...metricsTo('Prometheus')]],
+    ['approuting-istio', ['managed-redis'], [fromProxy, ['gateway', 'the cache', 10_000]]],
     ['azure-alb', ['keda'], [['the load balancer', 'gateway', 8080]]],
   ])('in the overlay aks with %s %j', (gatewayClass, others, more) => {
     const objects = render('aks', { components: [gatewayClass, ...others], site: exampleSite });

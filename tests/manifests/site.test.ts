@@ -14,7 +14,7 @@ test('the file as it is delivered has every value, each to be replaced', () => {
 test('a placeholder that is left is refused by its name, but those of components that are left out', () => {
   const problems = aksProblems(delivered);
   expect(problems).toContain('aks.env: AZURE_TENANT_ID is still to be replaced');
-  expect(problems).toHaveLength(13);
+  expect(problems).toHaveLength(16);
   expect(problems.join()).not.toContain('ALB_');
   const withAlb = aksProblems(delivered, { components: ['azure-alb', 'keda'] });
   expect(withAlb).toContain('aks.env: ALB_NAME is still to be replaced');
@@ -37,6 +37,11 @@ test.each([
     'must be postgres://user@host:port/database',
   ],
   [
+    'RATE_LIMIT_STORE_URL',
+    'redis://:password@example.redis.azure.net:10000',
+    'must be rediss://<object id>@host:port',
+  ],
+  [
     'CERTIFICATE_URI',
     'https://example.vault.azure.net/certificates/a/1234',
     'must name a certificate without a version, so that rotation is followed',
@@ -52,7 +57,7 @@ test('what is filled in by half is refused, and told by what is left', () => {
     `AZURE_TENANT_ID=${'1'.repeat(8)}-1111-4111-8111-${'1'.repeat(12)}`,
   );
   const problems = aksProblems(half);
-  expect(problems).toHaveLength(12);
+  expect(problems).toHaveLength(15);
   expect(problems.join()).not.toContain('AZURE_TENANT_ID');
   const withoutLine = exampleSite.replace(/^HOST_NAME=.*\n/m, '');
   expect(aksProblems(withoutLine)).toEqual(['aks.env: HOST_NAME is missing']);

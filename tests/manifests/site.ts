@@ -28,6 +28,11 @@ const siteSchema = z.strictObject({
     .regex(/^postgres:\/\/[^/@:]+@[\w.-]+:\d+\/\w+$/, 'must be postgres://user@host:port/database'),
   DATABASE_CIDR: range,
   DATABASE_IDENTITY_CLIENT_ID: guid,
+  RATE_LIMIT_STORE_URL: z
+    .string()
+    .regex(/^rediss:\/\/[0-9a-f-]{36}@[\w.-]+:\d+$/, 'must be rediss://<object id>@host:port'),
+  RATE_LIMIT_STORE_CIDR: range,
+  GATEWAY_IDENTITY_CLIENT_ID: guid,
   HOST_NAME: z.string().regex(/^([a-z0-9-]+\.)+[a-z]{2,}$/, 'must be a host name'),
   INGRESS_CIDR: range,
   CERTIFICATE_URI: z
