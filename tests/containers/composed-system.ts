@@ -1,16 +1,17 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from '@jest/globals';
-import { type LocalApplication, type LogLine, localApplications, localTenantId } from '@countersign/cli';
+import { type LocalApplication, type LogLine } from '@countersign/cli';
 import { DockerComposeEnvironment } from 'testcontainers';
 import { Agent, fetch, type RequestInit, type Response } from 'undici';
+import { takeTokenFrom } from './entra-container.ts';
 
 const run = promisify(execFile);
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -32,13 +33,22 @@ export const freePort = async (): Promise<number> => {
 export const docker = async (...parameters: string[]): Promise<string> =>
   (await run('docker', parameters, { maxBuffer: 256 * 1024 * 1024 })).stdout.trim();
 
+/** Runs `docker compose` on files of this repository. Resolves to its standard output. */
+export type Compose = (...parameters: string[]) => Promise<string>;
+
+export const composeIn = (project: string, files: readonly string[], envFile: string): Compose => {
+  const options = ['--project-name', project, '--env-file', envFile];
+  const where = ['compose', ...options, ...files.flatMap((file) => ['--file', join(repository, file)])];
+  return (...parameters) => docker(...where, ...parameters);
+};
+
 export interface ComposedSystem {
   project: string;
   gatewayUrl: string;
   /** `fetch` with connections of its own, trusting local-entra's CA. */
   fetch: (url: string, init?: RequestInit) => Promise<Response>;
-  /** `docker compose` on this system. Resolves to its standard output. */
-  compose: (...parameters: string[]) => Promise<string>;
+  /** On this system. */
+  compose: Compose;
   /** Names of the running containers of a service. */
   containers: (service: string) => Promise<string[]>;
   token: (application: LocalApplication) => Promise<string>;
@@ -46,8 +56,10 @@ export interface ComposedSystem {
   weather: (method: string, path: string, body?: unknown) => Promise<unknown>;
   /** Every secret that local-entra has made, and the database's password. */
   secrets: () => Promise<string[]>;
-  /** What our services have logged. */
-  lines: () => Promise<LogLine[]>;
+  /** What services have logged, by default ours. */
+  lines: (of?: readonly string[]) => Promise<LogLine[]>;
+  /** Moves the clocks of services that load `shifted-clock.ts` ahead of this machine's. */
+  shiftClocks: (byMs: number) => Promise<void>;
   /**
    * Runs the body of a test. When it fails, what the containers logged meanwhile is in `artifacts/containers/`, and the
    * error shows the last lines and a waterfall of the request that failed.
@@ -55,6 +67,12 @@ export interface ComposedSystem {
   explained: (body: () => Promise<void>) => Promise<void>;
   [Symbol.asyncDispose]: () => Promise<void>;
 }
+
+/** As Compose reads it from a file. */
+export const textOfEnvironment = (variables: Readonly<Record<string, string>>): string =>
+  Object.entries(variables)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
 
 /** No limit that a load could meet. */
 const routesWithoutLimits = async (): Promise<string> =>
@@ -67,15 +85,21 @@ const routesWithoutLimits = async (): Promise<string> =>
 export const startComposedSystem = async (files: readonly string[] = []): Promise<ComposedSystem> => {
   const project = `countersign-test-${randomUUID().slice(0, 8)}`;
   const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
-  const routesFile = join(folder, 'routes.yaml');
-  await writeFile(routesFile, await routesWithoutLimits(), { mode: 0o644 });
-  await run('chmod', ['755', folder]);
+  await writeFile(join(folder, 'routes.yaml'), await routesWithoutLimits(), { mode: 0o644 });
+  const shiftClocks = async (byMs: number): Promise<void> => {
+    const written = join(folder, 'shift-ms.new');
+    await writeFile(written, String(byMs), { mode: 0o644 });
+    // Whoever reads meanwhile sees the one or the other.
+    await rename(written, join(folder, 'shift-ms'));
+  };
+  await shiftClocks(0);
+  await chmod(folder, 0o755);
   const [gatewayPort, entraPort, adminPort] = [await freePort(), await freePort(), await freePort()];
   const variables = {
     GATEWAY_PORT: String(gatewayPort),
     ENTRA_PORT: String(entraPort),
     ENTRA_ADMIN_PORT: String(adminPort),
-    ROUTES_FILE: routesFile,
+    SYSTEM_FOLDER: folder,
   };
   const composeFiles = ['docker-compose.yml', 'tests/containers/compose.yaml', ...files];
   const environment = await new DockerComposeEnvironment(repository, composeFiles)
@@ -84,11 +108,9 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
     .withStartupTimeout(240_000)
     .up();
 
-  const compose: ComposedSystem['compose'] = async (...parameters) => {
-    const where = ['compose', '--project-name', project, ...composeFiles.flatMap((file) => ['--file', file])];
-    const options = { cwd: repository, env: { ...process.env, ...variables }, maxBuffer: 256 * 1024 * 1024 };
-    return (await run('docker', [...where, ...parameters], options)).stdout.trim();
-  };
+  const envFile = join(folder, '.env');
+  await writeFile(envFile, textOfEnvironment(variables));
+  const compose = composeIn(project, composeFiles, envFile);
   const containers: ComposedSystem['containers'] = async (service) => {
     const names = await compose('ps', '--format', '{{.Name}}', service);
     return names
@@ -107,13 +129,15 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
     const names = await compose('ps', '--all', '--format', '{{.Name}}', service);
     const texts: string[] = [];
     for (const name of names.split('\n').filter((each) => each !== '')) {
-      texts.push(...(await docker('logs', ...(since ? ['--since', since] : []), name)).split('\n'));
+      const parameters = ['logs', ...(since ? ['--since', since] : []), name];
+      const { stdout, stderr } = await run('docker', parameters, { maxBuffer: 256 * 1024 * 1024 });
+      texts.push(...stdout.split('\n'), ...stderr.split('\n'));
     }
     return texts.filter((text) => text !== '');
   };
-  const lines = async (since?: string): Promise<LogLine[]> => {
+  const lines = async (of: readonly string[] = services, since?: string): Promise<LogLine[]> => {
     const all: LogLine[] = [];
-    for (const service of services) {
+    for (const service of of) {
       for (const text of await textsOf(service, since)) all.push(parseLine(service, text));
     }
     return all;
@@ -126,7 +150,7 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
     } catch (error) {
       const evidence = await keepEvidence(
         expect.getState().currentTestName ?? 'test',
-        await lines(since),
+        await lines(services, since),
       ).catch(String);
       if (error instanceof Error) error.message += `\n\n${evidence}`;
       throw error;
@@ -139,18 +163,13 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
     fetch: ask,
     compose,
     containers,
-    async token(application) {
-      const response = await ask(`https://localhost:${entraPort}/${localTenantId}/oauth2/v2.0/token`, {
-        method: 'POST',
-        body: new URLSearchParams({
-          grant_type: 'client_credentials',
-          client_id: localApplications[application],
-          client_secret: await inEntra('cat', `/secrets/${application}`),
-          scope: `api://${localApplications.api1}/.default`,
-        }),
-      });
-      return ((await response.json()) as { access_token: string }).access_token;
-    },
+    token: async (application) =>
+      takeTokenFrom(
+        `https://localhost:${entraPort}`,
+        application,
+        await inEntra('cat', `/secrets/${application}`),
+        ask,
+      ),
     async weather(method, path, body) {
       const response = await ask(`http://localhost:${adminPort}${path}`, {
         method,
@@ -167,7 +186,8 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
       const password = await docker('exec', `${project}-postgres-1`, 'cat', '/secrets/password');
       return [...made.split('\n'), password];
     },
-    lines,
+    lines: (of) => lines(of),
+    shiftClocks,
     explained,
     async [Symbol.asyncDispose]() {
       await dispatcher.destroy();

@@ -11,8 +11,13 @@ export interface Load {
   readonly answers: readonly Answer[];
   /** Resolves when so many more answers have come. */
   more(count: number): Promise<void>;
-  /** Resolves when so many requests in a row, all sent from now on, were answered with 2xx. */
-  healed(count?: number): Promise<void>;
+  /**
+   * Resolves when so many requests in a row, all sent from now on, were answered with 2xx.
+   *
+   * @param count default 20
+   * @param withinMs when to give up and reject, default 90 seconds
+   */
+  healed(count?: number, withinMs?: number): Promise<void>;
   /** Ends it, and waits for those in flight. */
   stop(): Promise<readonly Answer[]>;
 }
@@ -50,11 +55,17 @@ export const startLoad = (perSecond: number, send: (requestId: string) => Promis
     }
   }, 5);
 
-  const until = (isReached: () => boolean): Promise<void> =>
-    new Promise((resolve) => {
+  const until = (isReached: () => boolean, withinMs = 90_000): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const giveUp = setTimeout(() => {
+        waiting.delete(look);
+        const latest = countStatuses(answers.slice(-100));
+        reject(new Error(`not within ${withinMs} ms; the latest answers: ${JSON.stringify(latest)}`));
+      }, withinMs);
       const look = (): void => {
         if (!isReached()) return;
         waiting.delete(look);
+        clearTimeout(giveUp);
         resolve();
       };
       waiting.add(look);
@@ -67,12 +78,12 @@ export const startLoad = (perSecond: number, send: (requestId: string) => Promis
       const wanted = answers.length + count;
       return until(() => answers.length >= wanted);
     },
-    healed(count = 20) {
+    healed(count = 20, withinMs) {
       const sinceMs = performance.now() - startMs;
       return until(() => {
         const recent = answers.filter(({ atMs }) => atMs >= sinceMs).slice(-count);
         return recent.length === count && recent.every(isGood);
-      });
+      }, withinMs);
     },
     async stop() {
       clearInterval(timer);
