@@ -8,6 +8,8 @@ export interface Terminal {
   stderr: NodeJS.WriteStream;
   /** What the command will end with. Default 0. */
   end: (code: number) => void;
+  /** For a command that goes on until it is told to stop: aborted by the first Ctrl-C or SIGTERM from now on. */
+  untilStopped: () => AbortSignal;
 }
 
 export type Style = Parameters<typeof styleText>[0];

@@ -1,4 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { errorTable } from '../../../services/local-entra/src/sts-errors/error-table.ts';
 import { aadstsRemedies } from '../src/doctor/aadsts-remedies.ts';
@@ -57,6 +64,54 @@ test.each(['provision.yaml', 'provision.aks.yaml'])('%s can be read', async (nam
   expect(parseProvisionFile(content, name).applications.map(({ key }) => key)).toEqual(
     expect.arrayContaining(['api1', 'api2']),
   );
+});
+
+describe('doctor --watch', () => {
+  const at = (host: string): string => `AZURE_AUTHORITY_HOST=${host}\nAZURE_TENANT_ID=${randomUUID()}\n`;
+
+  test('tells of every change, and of nothing else, until it is stopped; ends as the last look did', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'watch-'));
+    const file = join(folder, 'settings.env');
+    await writeFile(file, at('http://one.invalid'));
+    const stop = new AbortController();
+    const told: string[] = [];
+    const { code } = await runCommand(['doctor', '--env-file', file, '--watch', '--every', '1'], {
+      stop: stop.signal,
+      onOutput(text) {
+        told.push(/To mend first: (.*)/.exec(text)?.[1] ?? text);
+        if (told.length === 1) writeFileSync(file, at('http://two.invalid'));
+        else stop.abort();
+      },
+    });
+    expect(told).toEqual([
+      'AZURE_AUTHORITY_HOST is no https: origin: http://one.invalid',
+      'AZURE_AUTHORITY_HOST is no https: origin: http://two.invalid',
+    ]);
+    expect(code).toBe(1);
+    await rm(folder, { recursive: true });
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s ends it in order', async (signal) => {
+    const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+    const child = spawn(
+      process.execPath,
+      ['--conditions=source', main, 'doctor', '--data', '/nowhere', '--watch'],
+      {
+        env: {},
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    child.stdout.once('data', () => child.kill(signal));
+    expect(await once(child, 'close')).toEqual([1, null]);
+  });
+});
+
+test('an address with a password is not repeated', async () => {
+  const { stdout } = await runCommand(['doctor', '--data', '/nowhere'], {
+    env: { TOKEN_CACHE_URL: 'redis://:s3cret@cache:99999999', GATEWAY_URL: 'http://user:s3cret@127.0.0.1:1' },
+  });
+  expect(stdout).toContain('TOKEN_CACHE_URL is no address');
+  expect(stdout).not.toContain('s3cret');
 });
 
 describe('the command', () => {

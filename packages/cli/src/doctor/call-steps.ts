@@ -1,6 +1,6 @@
 import { createConnection } from 'node:net';
 import { type Agent, fetch } from 'undici';
-import { networkCause } from '../call-command.ts';
+import { networkCause, readBody } from '../call-command.ts';
 import type { Target } from '../target.ts';
 import { reach, resolveHost } from './authority-steps.ts';
 import { Fault, Skipped, type Step } from './examination.ts';
@@ -16,7 +16,8 @@ const timeoutMs = 15_000;
 
 const urlOf = (text: string | undefined, name: string): URL => {
   if (text === undefined) throw new Skipped(`${name} is not set`);
-  if (!URL.canParse(text)) throw new Fault(`${name} is no address: ${text}`, `Correct ${name}.`);
+  if (!URL.canParse(text))
+    throw new Fault(`${name} is no address.`, `Correct ${name}.`);
   return new URL(text);
 };
 
@@ -31,8 +32,7 @@ const ask = async (url: URL, token: string | undefined, dispatcher: Agent): Prom
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const text = (await response.text()).slice(0, 100_000);
-    const problem = parse(text);
+    const problem = parse(await readBody(response));
     return {
       status: response.status,
       code: typeof problem['code'] === 'string' ? problem['code'] : '',
@@ -41,7 +41,7 @@ const ask = async (url: URL, token: string | undefined, dispatcher: Agent): Prom
     };
   } catch (error) {
     throw new Fault(
-      `${url.href} does not answer: ${networkCause(error)}`,
+      `${url.origin} does not answer: ${networkCause(error)}`,
       'Look at its log: countersign logs --status 5xx',
     );
   }
@@ -99,7 +99,7 @@ const assertReady = async (base: URL, at: string, dispatcher: Agent): Promise<vo
   }).catch((error: unknown) => {
     throw new Fault(`${at} does not answer: ${networkCause(error)}`, `Start ${at}, or look at its log.`);
   });
-  const { failed } = parse(await response.text());
+  const { failed } = parse(await readBody(response));
   if (response.status !== 503 || !Array.isArray(failed)) return;
   const names = failed.join(', ');
   throw new Fault(`${at} is not ready: ${names}`, `Mend ${names}: its log says why, in a line "not ready".`);

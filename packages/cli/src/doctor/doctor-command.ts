@@ -62,8 +62,12 @@ const summary = (findings: readonly Finding[], paint: Paint): string => {
   return `\n${paint(['bold', 'red'], 'To mend first')}: ${oneLine(cause.detail)}\n${oneLine(cause.remedy ?? '')}\n`;
 };
 
+/** What is worth telling of: how a step ended, and why; not how many seconds or days that is now. */
+const stateOf = ({ step, verdict, detail }: Finding): string =>
+  verdict === 'failed' ? `${step} ${detail.replaceAll(/\d+ (?=s|days|min)/g, '')}` : `${step} ${verdict}`;
+
 /** `countersign doctor`: which link of the chain is broken, and what to do. */
-export const addDoctor = (program: Command, { env, stdout, end }: Terminal): void => {
+export const addDoctor = (program: Command, { env, stdout, end, untilStopped }: Terminal): void => {
   const command = program
     .command('doctor')
     .summary('find out why a call does not work')
@@ -83,7 +87,7 @@ Examples:
   kubectl exec deploy/caller-api -- node packages/cli/dist/main.js doctor
   countersign doctor --watch
 
-Ends with 1 when something fails. Takes a token and makes three calls; changes nothing.`,
+Ends with 1 when something fails; --watch ends with Ctrl-C, as the last look did. Takes a token and makes three calls; changes nothing.`,
     )
     .action(async (options: DoctorOptions) => {
       const seconds = Number(options.every);
@@ -104,9 +108,10 @@ Ends with 1 when something fails. Takes a token and makes three calls; changes n
         return;
       }
       let before = '';
-      for (;;) {
+      const signal = untilStopped();
+      while (!signal.aborted) {
         const findings = await once(() => {});
-        const now = findings.map(({ step, verdict }) => `${step} ${verdict}`).join();
+        const now = findings.map(stateOf).join();
         const at = new Date().toISOString();
         if (options.json) stdout.write(`${jsonText({ at, findings })}\n`);
         else if (now !== before) {
@@ -115,7 +120,7 @@ Ends with 1 when something fails. Takes a token and makes three calls; changes n
           );
         }
         before = now;
-        await wait(seconds * 1000);
+        await wait(seconds * 1000, undefined, { signal }).catch(() => {});
       }
     });
 };

@@ -26,12 +26,13 @@ export const createLogFile = (dataFolder: string): ((line: string) => void) => {
   };
 };
 
-/** The bytes of a file, and what is written to it later; from its start again when it is replaced. */
-export async function* follow(path: string, pollMs = 200): AsyncGenerator<Buffer> {
+/** The bytes of a file, and what is written to it until then; from its start again when it is replaced. */
+export async function* follow(path: string, until: AbortSignal, pollMs = 200): AsyncGenerator<Buffer> {
   let position = 0;
   let inode: number | undefined;
-  for (;;) {
-    const { size, ino } = statSync(path);
+  while (!until.aborted) {
+    // For a moment, there is none while it is replaced.
+    const { size, ino } = statSync(path, { throwIfNoEntry: false }) ?? { size: 0, ino: undefined };
     if (ino !== inode || size < position) position = 0;
     inode = ino;
     if (size > position) {
@@ -39,6 +40,6 @@ export async function* follow(path: string, pollMs = 200): AsyncGenerator<Buffer
         yield chunk as Buffer;
       position = size;
     }
-    await setTimeout(pollMs);
+    await setTimeout(pollMs, undefined, { signal: until }).catch(() => {});
   }
 }

@@ -1,11 +1,13 @@
-import { createReadStream, existsSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
+import { addAbortSignal, type Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { UsageError } from '../command-error.ts';
+import { writePrivately } from '../private-file.ts';
 import { jsonText, oneLine, type Paint, painter, type Terminal } from '../terminal.ts';
 import { createCollector } from './collector.ts';
 import { type PageEntry, renderPage } from './html.ts';
 import { follow, logFile } from './log-file.ts';
-import { linesOf } from './log-lines.ts';
+import { interleaved, linesOf, oldestFirst } from './log-lines.ts';
 import {
   applicationName,
   createFilter,
@@ -26,25 +28,37 @@ interface LogsOptions extends FilterOptions {
   json?: boolean;
 }
 
-/** When nothing comes for this long, requests whose outermost record is there are shown. */
-const settleMs = 250;
+/** When nothing comes for this long, requests whose outermost record is there are shown: live, and else. */
+const settleMs = { live: 250, else: 2_000 };
+
+/** What a stream says until then. */
+async function* readUntil(stream: Readable, until: AbortSignal): AsyncGenerator<Buffer | string> {
+  try {
+    yield* addAbortSignal(until, stream);
+  } catch (error) {
+    if (!until.aborted) throw error;
+  }
+}
 
 const sourcesOf = (
   files: readonly string[],
   options: LogsOptions,
   stdin: NodeJS.ReadStream,
+  until: AbortSignal,
 ): AsyncIterable<Buffer | string>[] => {
   const isSystem = files.length === 0 && (options.data !== undefined || stdin.isTTY);
-  if (files.length === 0 && !isSystem) return [stdin];
+  if (files.length === 0 && !isSystem) return [readUntil(stdin, until)];
   const paths = isSystem ? [logFile(options.data ?? 'data')] : files;
   return paths.map((path) => {
-    if (path === '-') return stdin;
+    if (path === '-') return readUntil(stdin, until);
     if (!existsSync(path)) {
       throw new UsageError(
         isSystem ? `No log at ${path}. Start the system first: npm start` : `No file ${path}.`,
       );
     }
-    return options.follow ? follow(path) : createReadStream(path, { highWaterMark: 256 * 1024 });
+    return options.follow
+      ? follow(path, until)
+      : readUntil(createReadStream(path, { highWaterMark: 256 * 1024 }), until);
   });
 };
 
@@ -91,7 +105,7 @@ export const addLogs = (program: Command, terminal: Terminal): void => {
     )
     .argument('[files...]', 'files of log lines; "-" or nothing reads standard input')
     .option('--data <folder>', 'the log of the local system on this folder (default on a terminal: data)')
-    .option('--follow', 'go on reading files as they grow')
+    .option('--follow', 'show requests as they happen; go on reading files as they grow, until Ctrl-C')
     .option('--status <list>', 'such as 4xx, 503 or aborted; several with commas')
     .option('--azp <application>', 'calling application: client id, or api2 of the local system')
     .option('--slow <time>', 'those that took at least this long, such as 200ms')
@@ -110,7 +124,7 @@ Examples:
   countersign logs --follow                          the system that npm start runs
   countersign logs --status 4xx,5xx --since 5m
   countersign logs --trace 58644b91
-  docker compose logs --no-color --follow | countersign logs --slow 200ms
+  docker compose logs --no-color --follow | countersign logs --follow --slow 200ms
   kubectl logs -l app.kubernetes.io/part-of=countersign --prefix --tail -1 | countersign logs --html requests.html
 
 Lines that are no records are counted and told at the end.`,
@@ -138,6 +152,8 @@ Lines that are no records are counted and told at the end.`,
         else if (options.html === undefined) output.push(tableRow(request, paint));
       };
       const collector = createCollector({
+        ...(options.follow && { settleLines: 200 }),
+        clock: () => performance.now(),
         onRequest(spans) {
           const request = requestOf(spans);
           if (!passes(request)) return;
@@ -162,17 +178,19 @@ Lines that are no records are counted and told at the end.`,
         if (!stdout.write(text)) await new Promise((resolve) => stdout.once('drain', resolve));
       };
 
-      const idle = setInterval(() => {
-        collector.settle();
-        void write();
-      }, settleMs);
+      const sources = sourcesOf(files, options, stdin, terminal.untilStopped()).map(linesOf);
+      const idle = setInterval(
+        () => {
+          collector.settle();
+          void write();
+        },
+        options.follow ? settleMs.live : settleMs.else,
+      );
       try {
-        for (const source of sourcesOf(files, options, stdin)) {
-          for await (const lines of linesOf(source)) {
-            for (const line of lines) collector.add(line);
-            await write();
-            idle.refresh();
-          }
+        for await (const lines of options.follow ? interleaved(sources) : oldestFirst(sources)) {
+          for (const line of lines) collector.add(line);
+          await write();
+          idle.refresh();
         }
       } finally {
         clearInterval(idle);
@@ -185,7 +203,7 @@ Lines that are no records are counted and told at the end.`,
           trace: buildTrace(spans),
         }));
         const note = `${entries.length} of ${count} requests, out of ${collector.lines()} lines; ${collector.broken()} were no records.`;
-        writeFileSync(options.html, renderPage(entries.toReversed(), note), { mode: 0o600 });
+        await writePrivately(options.html, renderPage(entries.toReversed(), note));
         stderr.write(`${options.html}: ${note}\n`);
         return;
       }

@@ -1,6 +1,6 @@
 import { parseEnv } from 'node:util';
 import { UsageError } from '../command-error.ts';
-import { readIfThere, writePrivately } from './private-file.ts';
+import { readIfThere, writePrivately } from '../private-file.ts';
 import type { DiffLine } from './plan.ts';
 
 export type Placeholders = ReadonlyMap<string, string | undefined>;

@@ -3,7 +3,7 @@ import { type Agent, fetch } from 'undici';
 import { parse, stringify } from 'yaml';
 import { networkCause } from '../call-command.ts';
 import { CommandError } from '../command-error.ts';
-import { readIfThere, writePrivately } from './private-file.ts';
+import { readIfThere, writePrivately } from '../private-file.ts';
 import type { SecretPlaceSettings } from './provision-file.ts';
 import type { GraphPassword } from './tenant-state.ts';
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
+import { renameSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../run-command.ts';
 import { type Call, cold, failedToken, fanOut, linesOf, refused, retried, warm } from './fixtures.ts';
@@ -17,6 +19,8 @@ const golden = async (name: string, text: string): Promise<string> => {
 
 const logs = (lines: readonly string[], ...options: string[]) =>
   runCommand(['logs', ...options], { stdin: lines.join('\n') });
+
+const serviceIn = (line: string): string => (JSON.parse(line) as { 'service.name': string })['service.name'];
 
 const everything = (): string[] =>
   [cold, warm, failedToken, retried, fanOut, refused].flatMap((call, index) => linesOf(call, index + 1));
@@ -111,6 +115,81 @@ describe('countersign logs', () => {
     expect(stdout.match(/(gateway|caller-api|records-api) GET/g)).toHaveLength(3);
   });
 
+  const services = (stdout: string): string[] =>
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { services: string[] }).services.toSorted().join());
+
+  test('services that come one after the other, as kubectl logs gives them, are put together', async () => {
+    const lines = Array.from({ length: 1_000 }, (_, index) => linesOf(warm, index)).flat();
+    const dump = lines
+      .toSorted((left, right) => serviceIn(left).localeCompare(serviceIn(right)))
+      .toReversed();
+    const { stdout } = await logs(dump, '--json');
+    expect(services(stdout)).toEqual(Array.from({ length: 1_000 }, () => 'caller-api,gateway,records-api'));
+  });
+
+  test('files of services are read by the time of their records', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'logs-'));
+    const lines = Array.from({ length: 12_000 }, (_, index) => linesOf(warm, index)).flat();
+    const files = ['gateway', 'caller-api', 'records-api'].map((service) => join(folder, `${service}.log`));
+    for (const file of files) {
+      await writeFile(file, lines.filter((line) => file.endsWith(`${serviceIn(line)}.log`)).join('\n'));
+    }
+    const { stdout } = await logs([], ...files, '--json');
+    expect(services(stdout)).toEqual(Array.from({ length: 12_000 }, () => 'caller-api,gateway,records-api'));
+    await rm(folder, { recursive: true });
+  });
+
+  test('--follow shows a request as it happens, whoever traces its client, until Ctrl-C', async () => {
+    const stdin = new PassThrough();
+    const stop = new AbortController();
+    const shown: string[] = [];
+    const foreign = (trace: number): string[] =>
+      linesOf(warm, trace).map((line) =>
+        line.includes('parent_span_id') ? line : line.replace('{', '{"parent_span_id":"00f067aa0ba902b7",'),
+      );
+    const ran = runCommand(['logs', '--follow'], {
+      stdin,
+      stop: stop.signal,
+      onOutput(text) {
+        shown.push(...text.trimEnd().split('\n').slice(-1));
+        if (shown.length === 1) stdin.write(`${foreign(2).join('\n')}\nno record\n`);
+        else stop.abort();
+      },
+    });
+    stdin.write(`${foreign(1).join('\n')}\n`);
+    const { code, stderr } = await ran;
+    expect(shown).toEqual([
+      expect.stringMatching(/200 .* \/caller .* 00000000/),
+      expect.stringMatching(/200 .* \/caller .* 00000000/),
+    ]);
+    expect(stderr).toBe('2 requests in 7 lines; 1 lines were no records\n');
+    expect(code).toBe(0);
+  });
+
+  test('--follow reads all files, goes on where one is replaced, and tells of broken lines at its end', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'logs-'));
+    const [first, second] = [join(folder, 'first.log'), join(folder, 'second.log')];
+    await writeFile(first, `${linesOf(refused, 1).join('\n')}\n`);
+    await writeFile(second, `${linesOf(refused, 2).join('\n')}\n`);
+    const stop = new AbortController();
+    let rows = 0;
+    const { stderr } = await runCommand(['logs', '--follow', '--json', first, second], {
+      stop: stop.signal,
+      onOutput(text) {
+        rows += text.trimEnd().split('\n').length;
+        if (rows === 2) {
+          renameSync(first, `${first}.1`);
+          writeFileSync(first, `${linesOf(refused, 3).join('\n')}\nbroken\n`);
+        } else if (rows === 3) stop.abort();
+      },
+    });
+    expect(stderr).toBe('3 requests in 7 lines; 1 lines were no records\n');
+    await rm(folder, { recursive: true });
+  });
+
   test('records of one request that come after its outermost one belong to it', async () => {
     const lines = linesOf(cold, 5);
     const { stderr } = await logs([...lines.slice(-1), ...lines.slice(0, -1)]);
@@ -119,7 +198,7 @@ describe('countersign logs', () => {
 
   test.each([[2], [4, '--waterfall'], [1, '--json', '--waterfall']] as const)(
     'no text of a record acts on a terminal, or looks like a row of its own: %i lines, %s',
-    async (lines, ...options) => {
+    async (count, ...options: string[]) => {
       const record = JSON.parse(linesOf(refused, 1).at(-1) as string) as Record<string, unknown>;
       const hostile = Object.entries(record).map(([name, value]) =>
         typeof value === 'string' && name !== 'start'
@@ -129,7 +208,7 @@ describe('countersign logs', () => {
       const { stdout } = await logs([JSON.stringify(Object.fromEntries(hostile))], ...options);
       // oxlint-disable-next-line no-control-regex
       expect(stdout).not.toMatch(/[\u001B\u009B\u202E]/);
-      expect(stdout.trimEnd().split('\n')).toHaveLength(lines);
+      expect(stdout.trimEnd().split('\n')).toHaveLength(count);
     },
   );
 
@@ -162,9 +241,9 @@ describe('countersign logs', () => {
         if (!child.stdin.write(`${linesOf(warm, trace).join('\n')}\n`)) await once(child.stdin, 'drain');
       }
     };
-    await send(1, 8_000);
+    await send(1, 14_000);
     const early = await peakMegabytes();
-    await send(8_000, 30_000);
+    await send(14_000, 30_000);
     const late = await peakMegabytes();
     child.stdin.end();
     await once(child, 'close');
