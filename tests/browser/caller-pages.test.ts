@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { AxeBuilder } from '@axe-core/playwright';
 import { localApplications, localTenantId, recordsApiScope, startService } from '@countersign/cli';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page, Response } from 'playwright-core';
 import { startTestSystem, type TestSystem } from '../system/test-system.ts';
 import { launchChromium } from './chromium.ts';
 import { themes } from './shown-pages.ts';
@@ -16,7 +16,7 @@ let context: BrowserContext;
 let page: Page;
 
 /** What the way between caller-api and records-api does. */
-type Weather = 'fine' | 'without token' | 'silent' | 'cut' | 500 | 503;
+type Weather = 'fine' | 'without token' | 'silent' | 'cut' | 'other page' | 'read only' | 429 | 500 | 503;
 let weather: Weather = 'fine';
 
 const way = createServer((incoming, outgoing) => {
@@ -25,15 +25,20 @@ const way = createServer((incoming, outgoing) => {
     outgoing.destroy();
     return;
   }
-  if (typeof weather === 'number') {
-    outgoing.writeHead(weather, { 'content-type': 'application/problem+json', 'retry-after': '30' });
-    outgoing.end(JSON.stringify({ status: weather, code: 'made_up', requestId: 'request-0001' }));
+  if (weather === 'other page') {
+    outgoing.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign in</h1>');
+    return;
+  }
+  const refusal = weather === 'read only' && incoming.method !== 'GET' ? 403 : weather;
+  if (typeof refusal === 'number') {
+    outgoing.writeHead(refusal, { 'content-type': 'application/problem+json', 'retry-after': '30' });
+    outgoing.end(JSON.stringify({ status: refusal, code: 'made_up', requestId: 'request-0001' }));
     return;
   }
   const { authorization = '', ...headers } = incoming.headers;
   const options = {
     method: incoming.method,
-    headers: weather === 'fine' ? { ...headers, authorization } : headers,
+    headers: weather === 'without token' ? headers : { ...headers, authorization },
   };
   const forwarded = httpRequest(system.recordsApiUrl + incoming.url, options, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
@@ -226,9 +231,8 @@ interface Expected {
   cause: string;
 }
 
-/** What a page says of a failure. */
-const openProblem = async (url: string): Promise<Record<string, unknown>> => {
-  const response = await page.goto(url);
+/** What the page says of a failure. */
+const readProblem = async (response: Response | null): Promise<Record<string, unknown>> => {
   await expectSound();
   const advice = page.locator('section', { hasText: 'What is likely wrong' }).locator('p');
   const problem = page.locator('section', { hasText: 'The problem' });
@@ -240,11 +244,33 @@ const openProblem = async (url: string): Promise<Record<string, unknown>> => {
   };
 };
 
+const openProblem = async (url: string): Promise<Record<string, unknown>> =>
+  readProblem(await page.goto(url));
+
 const asExpected = ({ cause, ...rest }: Expected): object => ({
   ...rest,
   cause: expect.stringContaining(cause),
   remedy: expect.stringMatching(/.{30}/),
 });
+
+const main = fileURLToPath(new URL('../../services/caller-api/src/main.ts', import.meta.url));
+const startCaller = (settings: Record<string, string>) =>
+  startService({
+    name: 'caller-api',
+    main,
+    env: {
+      PORT: '0',
+      ACCESS_MODE: 'anonymous',
+      AZURE_AUTHORITY_HOST: system.entraOrigin,
+      AZURE_TENANT_ID: localTenantId,
+      AZURE_CLIENT_ID: localApplications.api3,
+      AZURE_CLIENT_SECRET_FILE: join(system.secretsFolder, 'api3'),
+      CA_FILE: system.caFile,
+      RECORDS_API_URL: system.recordsApiUrl,
+      RECORDS_API_SCOPE: recordsApiScope,
+      ...settings,
+    },
+  });
 
 describe('a failure of records-api', () => {
   test.each([
@@ -253,11 +279,47 @@ describe('a failure of records-api', () => {
     ['cut', { status: 502, code: 'downstream_unreachable', cause: 'connection broke' }],
     [500, { status: 502, code: 'downstream_failed', cause: 'failed at the request' }],
     [503, { status: 503, code: 'downstream_unavailable', cause: 'takes no requests now' }],
+    [429, { status: 503, code: 'downstream_unavailable', cause: 'made more requests than' }],
+    ['other page', { status: 502, code: 'downstream_invalid', cause: 'that is not it' }],
   ] as [Weather, Expected][])('%s', async (now, expected) => {
     // So that failures in a row are too few to open the circuit.
     await page.goto('/caller/records');
     weather = now;
     expect(await openProblem('/caller/records')).toEqual(asExpected(expected));
+  });
+
+  test('at a write that the application is not granted', async () => {
+    await page.goto('/caller/records/new');
+    weather = 'read only';
+    await page.getByLabel('Name').fill('Not granted');
+    await page.getByLabel('Date').fill('2026-05-06T07:08');
+    const [response] = await Promise.all([
+      page.waitForResponse((answer) => answer.request().method() === 'POST'),
+      page.getByRole('button', { name: 'Add the record' }).click(),
+    ]);
+    await page.getByRole('alert').waitFor();
+    expect(await readProblem(response)).toEqual(
+      asExpected({ status: 502, code: 'downstream_refused', cause: 'nobody granted it the app role' }),
+    );
+  });
+
+  test('so often in a row that it is left alone', async () => {
+    const caller = await startCaller({
+      AZURE_CLIENT_ID: localApplications.api2,
+      AZURE_CLIENT_SECRET_FILE: join(system.secretsFolder, 'api2'),
+      RECORDS_API_URL: 'http://127.0.0.1:9',
+    });
+    try {
+      const url = `http://127.0.0.1:${caller.port}/caller/records`;
+      let response = await page.goto(url);
+      while (response?.status() === 502) response = await page.goto(url);
+      expect(response?.headers()['retry-after']).toBe('5');
+      expect(await readProblem(response)).toEqual(
+        asExpected({ status: 503, code: 'downstream_unavailable', cause: 'left alone for some seconds' }),
+      );
+    } finally {
+      await caller.stop();
+    }
   });
 
   test('a record that is not there', async () => {
@@ -271,25 +333,6 @@ describe('a failure of records-api', () => {
 });
 
 describe('no token', () => {
-  const main = fileURLToPath(new URL('../../services/caller-api/src/main.ts', import.meta.url));
-  const startCaller = (settings: Record<string, string>) =>
-    startService({
-      name: 'caller-api',
-      main,
-      env: {
-        PORT: '0',
-        ACCESS_MODE: 'anonymous',
-        AZURE_AUTHORITY_HOST: system.entraOrigin,
-        AZURE_TENANT_ID: localTenantId,
-        AZURE_CLIENT_ID: localApplications.api3,
-        AZURE_CLIENT_SECRET_FILE: join(system.secretsFolder, 'api3'),
-        CA_FILE: system.caFile,
-        RECORDS_API_URL: system.recordsApiUrl,
-        RECORDS_API_SCOPE: recordsApiScope,
-        ...settings,
-      },
-    });
-
   test.each([
     [
       'a wrong secret',

@@ -22,7 +22,7 @@ export const explainFailures: Middleware<FailureState> = async function explainF
   try {
     await next();
   } catch (error) {
-    const advice = adviceOn(error instanceof ProblemError ? error.cause : error);
+    const advice = adviceOn(error);
     if (advice) ctx.state.advice = advice;
     throw error;
   }
@@ -88,6 +88,9 @@ const readProblem = (body: string): { code?: string; detail?: string; errors?: u
 };
 
 const adviceOn = (error: unknown): Advice | undefined => {
+  if (error instanceof ProblemError) {
+    return error.code === 'downstream_invalid' ? adviceOnNonsense : adviceOn(error.cause);
+  }
   if (error instanceof TokenAcquisitionError) return refusedByEntra(error);
   if (error instanceof IdentityUnavailableError) {
     return {
@@ -109,12 +112,25 @@ const refusedByEntra = ({ refusal }: TokenAcquisitionError): Advice => {
   };
 };
 
+const adviceOnNonsense: Advice = {
+  cause: 'Something answers at the address of records-api that is not it, or is another version of it.',
+  remedy:
+    'Check RECORDS_API_URL: a proxy or a page to sign in may stand before records-api. Else see that both services are of the same release.',
+};
+
 const adviceOnRecordsApi = ({ code, downstream }: DownstreamError): Advice | undefined => {
   if (downstream.status === 403) {
     return {
       cause: 'records-api knows this application, but nobody granted it the app role that this takes.',
       remedy:
         'Grant the application access_as_application_API1 (to write: write_as_application_API1) on records-api, with admin consent: "countersign provision apply". A token that is at hand gets new roles when it is renewed, or when this service restarts.',
+    };
+  }
+  if (downstream.status === 429) {
+    return {
+      cause: 'This application has made more requests than records-api, or the gateway before it, allows it.',
+      remedy:
+        'It is over when the time of Retry-After has passed. If the requests are meant, raise the rate limit of this route at the gateway.',
     };
   }
   switch (code) {
@@ -137,11 +153,18 @@ const adviceOnRecordsApi = ({ code, downstream }: DownstreamError): Advice | und
           'Look at its load and at that of its database; RECORDS_API_TIMEOUT_MS is how long it is waited for.',
       };
     case 'downstream_unavailable':
-      return {
-        cause:
-          'records-api takes no requests now: its database or its keys cannot be had, or it is overloaded.',
-        remedy: 'Its /readyz names what it lacks. It is tried again by itself.',
-      };
+      return downstream.status === undefined
+        ? {
+            cause:
+              'records-api was not asked: it has failed so often in a row that it is left alone for some seconds, or too many calls wait for it.',
+            remedy:
+              'The log of this service has the failures before this one. It is tried again by itself; its /readyz names what it lacks.',
+          }
+        : {
+            cause:
+              'records-api takes no requests now: its database or its keys cannot be had, or it is overloaded.',
+            remedy: 'Its /readyz names what it lacks. It is tried again by itself.',
+          };
     case 'downstream_failed':
       return (downstream.status ?? 500) < 500
         ? undefined

@@ -159,7 +159,7 @@ const jsonOf = (response: DownstreamResponse): unknown => {
   try {
     return response.json();
   } catch (error) {
-    throw toOwnAnswer(error);
+    throw unexpected('that is no JSON', error);
   }
 };
 

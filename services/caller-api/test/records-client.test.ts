@@ -81,7 +81,7 @@ describe('createRecordsClient', () => {
       { status: 502, code: 'downstream_failed' },
     ],
     ['200 with something else', answer(200, { records: [] }), { status: 502, code: 'downstream_invalid' }],
-    ['200 with no JSON', answer(200, 'records'), { status: 502, code: 'downstream_failed' }],
+    ['200 with no JSON', answer(200, 'records'), { status: 502, code: 'downstream_invalid' }],
     [
       '503 with Retry-After',
       answer(503, problem, { 'retry-after': '7' }),
