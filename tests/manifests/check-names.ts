@@ -52,5 +52,5 @@ export const checkNames: readonly string[] = [
     unique-service-selectors no-aks-labels csi-driver pod-disruption-budget`,
   ),
   ...named('pod-security', 'enforce-restricted restricted-volumes'),
-  ...named('countersign', 'no-secret workload-identity access drain quota migration-first'),
+  ...named('countersign', 'no-secret workload-identity access drain scale quota migration-first'),
 ];

@@ -12,6 +12,8 @@ interface Budget {
 
 interface Scaler {
   scaleTargetRef: { kind?: string; name: string };
+  metrics?: { resource?: { name: string; target: { averageValue?: string } } }[];
+  triggers?: { type: string; metricType?: string; metadata: { value?: string } }[];
   minReplicas?: number;
   maxReplicas?: number;
   minReplicaCount?: number;
@@ -106,6 +108,27 @@ export const availabilityRules: readonly Rule[] = [
         (object) => `${nameOf(object)} goes below two pods or has no room above`,
       ),
     spoil: (objects) => Object.assign(anyScaler(objects), { minReplicas: 1, minReplicaCount: 1 }),
+  },
+  {
+    title: 'pods are kept at the share of a core that docs/scale.md reckons with',
+    answers: ['countersign/scale'],
+    find: (objects) =>
+      complain(
+        ofKind(objects, ...scalerKinds),
+        (object) => {
+          const { metrics = [], triggers = [] } = specOf<Scaler>(object);
+          const aims = [
+            ...metrics.map(({ resource }) => resource?.name === 'cpu' && resource.target.averageValue),
+            ...triggers.map(
+              ({ type, metricType, metadata }) =>
+                type === 'cpu' && metricType === 'AverageValue' && metadata.value,
+            ),
+          ];
+          return !aims.includes('700m');
+        },
+        (object) => `${nameOf(object)} aims at another use of the processor`,
+      ),
+    spoil: (objects) => Object.assign(anyScaler(objects), { metrics: [], triggers: [] }),
   },
   {
     title: 'the number of pods is the autoscaler’s alone',
