@@ -1,9 +1,7 @@
 /** Each credential of shared-auth, judged by local-entra; and its tokens, v1 and v2, judged by shared-auth. */
-import 'reflect-metadata';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startLocalEntra, type LocalEntra } from '@countersign/local-entra';
 import {
@@ -15,6 +13,7 @@ import {
   type Principal,
 } from '@countersign/shared-auth';
 import { mint, startTestIssuer, type TestIssuer } from '../../packages/shared-auth/test/test-issuer.ts';
+import { createClientCertificate } from './client-certificate.ts';
 
 const tenantId = '10ca10ca-0000-4000-8000-10ca10ca10ca';
 const modernApi = 'a9100001-0000-4000-8000-000000000001';
@@ -31,29 +30,6 @@ let network: EntraNetwork;
 let registered: string;
 let unregistered: string;
 
-const createCertificate = async (): Promise<{ file: string; certificate: string }> => {
-  const algorithm = {
-    name: 'RSASSA-PKCS1-v1_5',
-    hash: 'SHA-256',
-    publicExponent: new Uint8Array([1, 0, 1]),
-    modulusLength: 2048,
-  };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const made = await x509.X509CertificateGenerator.createSelfSigned({
-    name: 'CN=caller-api',
-    notBefore: new Date(Date.now() - 60_000),
-    notAfter: new Date(Date.now() + 3_600_000),
-    signingAlgorithm: algorithm,
-    keys,
-  });
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-  const certificate = made.toString('pem');
-  return {
-    file: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n${certificate}`,
-    certificate,
-  };
-};
-
 const write = async (name: string, content: string): Promise<string> => {
   const path = join(folder, name);
   await writeFile(path, content);
@@ -63,7 +39,7 @@ const write = async (name: string, content: string): Promise<string> => {
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'credentials-'));
   platform = await startTestIssuer();
-  const [known, other] = [await createCertificate(), await createCertificate()];
+  const [known, other] = [await createClientCertificate(), await createClientCertificate()];
   registered = await write('registered.pem', known.file);
   unregistered = await write('unregistered.pem', other.file);
   const appRoles = [{ value: 'read' }];
