@@ -29,9 +29,15 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-/** Runs `docker`. Resolves to its standard output. */
-export const docker = async (...parameters: string[]): Promise<string> =>
-  (await run('docker', parameters, { maxBuffer: 256 * 1024 * 1024 })).stdout.trim();
+/** Runs `docker`. Resolves to its standard output, rejects with all of its output. */
+export const docker = async (...parameters: string[]): Promise<string> => {
+  try {
+    return (await run('docker', parameters, { maxBuffer: 256 * 1024 * 1024 })).stdout.trim();
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    throw new Error(`docker ${parameters.join(' ')}\n${stdout}\n${stderr}`, { cause: error });
+  }
+};
 
 /** Runs `docker compose` on files of this repository. Resolves to its standard output. */
 export type Compose = (...parameters: string[]) => Promise<string>;
@@ -101,7 +107,8 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
     ENTRA_ADMIN_PORT: String(adminPort),
     SYSTEM_FOLDER: folder,
   };
-  const composeFiles = ['docker-compose.yml', 'tests/containers/compose.yaml', ...files];
+  // In this order: Compose does not take away what a file between the two has touched as well.
+  const composeFiles = ['docker-compose.yml', ...files, 'tests/containers/compose.yaml'];
   const environment = await new DockerComposeEnvironment(repository, composeFiles)
     .withProjectName(project)
     .withEnvironment(variables)
@@ -152,8 +159,9 @@ export const startComposedSystem = async (files: readonly string[] = []): Promis
         expect.getState().currentTestName ?? 'test',
         await lines(services, since),
       ).catch(String);
-      if (error instanceof Error) error.message += `\n\n${evidence}`;
-      throw error;
+      throw new Error(`${error instanceof Error ? error.message : String(error)}\n\n${evidence}`, {
+        cause: error,
+      });
     }
   };
 
