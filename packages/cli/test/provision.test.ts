@@ -8,6 +8,7 @@ import { type LocalEntra, startLocalEntra } from '@countersign/local-entra';
 import { createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
 import { Agent, fetch, MockAgent } from 'undici';
 import { localTenantId } from '../src/local-system.ts';
+import { createGraphClient } from '../src/provision/graph-client.ts';
 import { parseProvisionFile } from '../src/provision/provision-file.ts';
 import { createProvisioner, type Provisioner } from '../src/provision/provisioner.ts';
 import { createSecretPlace } from '../src/provision/secret-place.ts';
@@ -202,6 +203,23 @@ describe('countersign provision', () => {
     );
   });
 
+  test('an output that names a variable twice is mended, and stays so', async () => {
+    await writeFile(join(folder, '.env'), 'API_CLIENT_ID=x\n  export API_CLIENT_ID = y\n');
+    expect((await provision('apply')).code).toBe(0);
+    const { appId } = await found('records-api');
+    expect(await readFile(join(folder, '.env'), 'utf8')).toMatch(
+      new RegExp(`^API_CLIENT_ID=${appId}\nAPI_CLIENT_ID=${appId}\n`),
+    );
+    expect((await provision('plan')).code).toBe(0);
+  });
+
+  test('destroy that was killed after Graph deleted an application removes its secret all the same', async () => {
+    await provision('apply');
+    await graph('DELETE', `applications/${(await found('caller-api')).id}`);
+    expect((await provision('destroy', ['--yes'])).code).toBe(0);
+    await expect(stat(secretFile())).rejects.toThrow('ENOENT');
+  });
+
   test('destroy deletes what the file names, and apply makes it again', async () => {
     await provision('apply');
     expect((await provision('destroy')).stderr).toContain('--yes');
@@ -352,6 +370,21 @@ describe('drift is planned and mended', () => {
     expect(plan.code).toBe(2);
   });
 
+  test('a secret that has expired is replaced, and the old one removed', async () => {
+    await provision('apply');
+    const before = await readFile(secretFile(), 'utf8');
+    const provisioner = await open(agent, async () => {}, 200 * 86_400_000);
+    const { changes } = await provisioner.plan();
+    expect(changes.map(({ action, lines }) => `${action} ${lines[0]?.text}`)).toEqual([
+      'update valid for 180 days (has expired)',
+      expect.stringMatching(/^delete /),
+    ]);
+    await applyAll(provisioner);
+    expect((await provisioner.plan()).changes).toEqual([]);
+    expect(await readFile(secretFile(), 'utf8')).not.toBe(before);
+    expect(await stateOf()).toEqual(wantedState);
+  });
+
   test('what the file does not name is noted and left alone', async () => {
     await provision('apply');
     const { id } = await found('caller-api');
@@ -378,8 +411,13 @@ describe('drift is planned and mended', () => {
 });
 
 /** What `createProvisioner` is given by the command, on a clock of its own. */
-const open = async (dispatcher: Agent, pause: (ms: number) => Promise<void>): Promise<Provisioner> => {
-  let shiftMs = 0;
+const open = async (
+  dispatcher: Agent,
+  pause: (ms: number) => Promise<void>,
+  laterMs = 0,
+): Promise<Provisioner> => {
+  let shiftMs = laterMs;
+  entra.shiftClock(shiftMs / 1000);
   return createProvisioner({
     file: parseProvisionFile(yaml(), 'p.yaml'),
     authority: entra.origin,
@@ -401,6 +439,51 @@ const applyAll = async (provisioner: Provisioner): Promise<void> => {
   for (let round = 0; round < 4; round += 1)
     await provisioner.carryOut((await provisioner.plan()).changes, () => {});
 };
+
+describe('the token for Graph goes to Graph alone', () => {
+  const clientOf = (mock: MockAgent) =>
+    createGraphClient({
+      origin: 'https://graph.example',
+      token: 'the-token',
+      dispatcher: mock as unknown as Agent,
+      pause: async () => {},
+    });
+  const page = { path: '/v1.0/applications', method: 'GET' } as const;
+
+  test.each([
+    [
+      'at another host',
+      'https://elsewhere.example/v1.0/applications',
+      'at another host: https://elsewhere.example',
+    ],
+    [
+      'that looks like it',
+      'https://graph.example@elsewhere.example/',
+      'at another host: https://elsewhere.example',
+    ],
+    ['without TLS', 'http://graph.example/v1.0/applications', 'at another host: http://graph.example'],
+    ['once more', 'https://graph.example/v1.0/applications', 'names a page twice'],
+  ])('a next page %s is not asked for', async (_, next, sentence) => {
+    const mock = new MockAgent();
+    mock.disableNetConnect();
+    const answer = { value: [], '@odata.nextLink': next };
+    mock.get('https://graph.example').intercept(page).reply(200, answer).times(2);
+    const asked: string[] = [];
+    mock.on('connect', (origin: URL) => asked.push(origin.origin));
+    await expect(clientOf(mock).list('applications')).rejects.toThrow(sentence);
+    expect(asked.filter((origin) => origin !== 'https://graph.example')).toEqual([]);
+    await mock.close();
+  });
+
+  test('a redirect is not followed', async () => {
+    const mock = new MockAgent();
+    mock.disableNetConnect();
+    const headers = { location: 'https://elsewhere.example/' };
+    mock.get('https://graph.example').intercept(page).reply(302, '', { headers }).persist();
+    await expect(clientOf(mock).list('applications')).rejects.toThrow('unexpected redirect');
+    await mock.close();
+  });
+});
 
 describe('weather', () => {
   test.each([
@@ -495,6 +578,24 @@ describe('places for the secret', () => {
     expect((await provision('apply', [], content)).stdout).toContain('Nothing to change');
   });
 
+  test('a file that holds something else is left alone', async () => {
+    const file = join(folder, 'all.yaml');
+    const content = yaml().replace(
+      /writeTo: \{.*?\} \}/,
+      `writeTo: { kubernetesSecret: { file: ${JSON.stringify(file)}, name: caller-api } } }`,
+    );
+    const mine = 'kind: Secret\nmetadata: { name: caller-api }\n---\nkind: Service\n';
+    await writeFile(file, mine);
+    for (const command of ['plan', 'apply', 'destroy']) {
+      const { code, stderr } = await provision(command, command === 'plan' ? [] : ['--yes'], content);
+      expect([code, stderr]).toEqual([
+        1,
+        `${file} holds something else than the Secret caller-api: it is left alone.\n`,
+      ]);
+    }
+    expect(await readFile(file, 'utf8')).toBe(mine);
+  });
+
   test('Key Vault', async () => {
     const vault = new MockAgent();
     vault.disableNetConnect();
@@ -572,6 +673,31 @@ describe('bad input', () => {
       'uses {api9.appId}, which is none of',
     ],
     ['no applications', 'tenant: 1\n', 'p.yaml:1:9: tenant '],
+    [
+      'aliases of aliases',
+      `a: &a [${'x,'.repeat(20)}]\nb: &b [${'*a,'.repeat(20)}]\nc: [${'*b,'.repeat(20)}]\n`,
+      'p.yaml:2:8: Excessive alias count',
+    ],
+    [
+      'a file for two secrets',
+      'applications:\n  a: { secret: { writeTo: { file: x } } }\n  b: { secret: { writeTo: { file: ./x } } }\n',
+      'p.yaml:3:35: applications.b.secret.writeTo.file names a file that applications.a.secret.writeTo.file writes',
+    ],
+    [
+      'a secret over an output',
+      'applications:\n  a: { secret: { writeTo: { file: x } } }\noutputs: [{ file: x, values: {} }]\n',
+      'p.yaml:3:19: outputs[0].file names a file that',
+    ],
+    [
+      'a value that is read in two ways',
+      `applications: {}\noutputs: [{ file: x, values: { A: "it's #1" } }]\n`,
+      "readers of such files do not agree on this value of A: it's #1",
+    ],
+    [
+      'another authority than the credential’s',
+      'authority: https://elsewhere.example\napplications: {}\n',
+      'and the file names https://elsewhere.example: it is sent there with --authority',
+    ],
   ])('%s: line and column', async (_, content, message) => {
     const { code, stderr } = await provision('plan', [], content);
     expect(stderr.replaceAll(`${folder}/`, '')).toContain(message);

@@ -16,8 +16,7 @@ const timeoutMs = 15_000;
 
 const urlOf = (text: string | undefined, name: string): URL => {
   if (text === undefined) throw new Skipped(`${name} is not set`);
-  if (!URL.canParse(text))
-    throw new Fault(`${name} is no address.`, `Correct ${name}.`);
+  if (!URL.canParse(text)) throw new Fault(`${name} is no address.`, `Correct ${name}.`);
   return new URL(text);
 };
 

@@ -151,7 +151,10 @@ export const createGraphClient = ({
     async list<Item>(path: string) {
       const items: Item[] = [];
       let next: string | undefined = path;
+      const seen = new Set<string>();
       while (next !== undefined) {
+        if (seen.has(next)) throw new CommandError(`Graph names a page twice: ${path}`);
+        seen.add(next);
         const { body }: GraphAnswer<{ value: Item[]; '@odata.nextLink'?: string }> = await request(
           'GET',
           next,

@@ -20,9 +20,8 @@ const fill = (template: string, placeholders: Placeholders, file: string): strin
   return isKnown ? text : undefined;
 };
 
-/** A value that every reader of such files takes as it is. */
-const quotedValue = (value: string): string =>
-  /^[\w./:@,=+-]*$/.test(value) ? value : `"${value.replaceAll(/["\\$`]/g, String.raw`\$&`)}"`;
+/** What compose, kustomize, Node and shells take as it is, or as near to it as they can. */
+const isPlain = (value: string): boolean => /^[\w./:@,=+-]*(?: [\w./:@,=+-]+)*$/.test(value);
 
 export interface Output {
   file: string;
@@ -39,6 +38,11 @@ export const compareOutput = async (
   return Object.entries(values).flatMap(([name, template]): DiffLine[] => {
     const value = fill(template, placeholders, file);
     if (value === undefined) return [{ sign: '+', text: `${name}: known after apply` }];
+    if (!isPlain(value)) {
+      throw new UsageError(
+        `outputs: ${file}: readers of such files do not agree on this value of ${name}: ${value}`,
+      );
+    }
     if (current[name] === value) return [];
     const from = current[name];
     return [
@@ -54,18 +58,20 @@ export const writeOutput = async ({ file, values }: Output, placeholders: Placeh
   const wanted = new Map(
     Object.entries(values).flatMap(([name, template]) => {
       const value = fill(template, placeholders, file);
-      return value === undefined ? [] : [[name, `${name}=${quotedValue(value)}`] as const];
+      return value === undefined ? [] : [[name, `${name}=${value}`] as const];
     }),
   );
+  const written = new Set<string>();
   const content = (await readIfThere(file)) ?? '# Written by countersign provision apply; holds no secret.\n';
   const lines = content
     .replace(/\n$/, '')
     .split('\n')
     .map((line) => {
-      const name = /^(?:export\s+)?(\w+)=/.exec(line)?.[1] ?? '';
+      const name = /^\s*(?:export\s+)?(\w+)\s*=/.exec(line)?.[1] ?? '';
       const next = wanted.get(name);
-      wanted.delete(name);
+      if (next !== undefined) written.add(name);
       return next ?? line;
     });
-  await writePrivately(file, `${[...lines, ...wanted.values()].join('\n')}\n`);
+  const added = [...wanted].flatMap(([name, line]) => (written.has(name) ? [] : [line]));
+  await writePrivately(file, `${[...lines, ...added].join('\n')}\n`);
 };

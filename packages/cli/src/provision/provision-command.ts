@@ -47,17 +47,27 @@ const open = async (
   const file = parseProvisionFile(readText(options.file, 'The file'), options.file);
   const local = readAddresses(options.data);
   const target = readTarget({ ...options, as: 'api2' }, env);
-  const authority =
-    options.authority ?? file.authority ?? env['AZURE_AUTHORITY_HOST'] ?? target.authorityHost;
+  const authority = options.authority ?? file.authority ?? target.authorityHost;
   const tenantId = options.tenant ?? file.tenant ?? target.tenantId;
   if (authority === undefined || tenantId === undefined) {
     throw new UsageError(
       'Which tenant? Write tenant and authority into the file, set AZURE_TENANT_ID and AZURE_AUTHORITY_HOST, or start a local one: npm start',
     );
   }
-  const origin = new URL(authority).origin;
+  const { origin = '', protocol } = URL.parse(authority) ?? {};
+  if (protocol !== 'https:') throw new UsageError(`The authority has to be an https: origin: ${authority}`);
+  const own = target.isLocal ? undefined : URL.parse(target.authorityHost ?? authority)?.origin;
+  if (own !== undefined && own !== origin) {
+    throw new UsageError(
+      `The credential is for ${own}, and the file names ${origin}: it is sent there with --authority ${origin}.`,
+    );
+  }
   const isLocal = local?.entraOrigin === origin && tenantId === localTenantId;
-  const ca = target.ca ?? (isLocal ? await readFile(local.caFile, 'utf8') : undefined);
+  // The CA of the local system is trusted for that system alone.
+  const ca =
+    target.isLocal && !isLocal && !options.caFile
+      ? undefined
+      : (target.ca ?? (isLocal ? await readFile(local.caFile, 'utf8') : undefined));
   const graphOrigin = file.graph === undefined ? graphOriginOf(origin) : new URL(file.graph).origin;
   const dispatcher = agentFor(ca);
   const grants = file.applications.some((each) => each.grants.length > 0);
@@ -71,7 +81,7 @@ const open = async (
     clock: Date.now,
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     signIn: async (resource) => {
-      const token = await signIn({ authority: origin, tenantId, resource, target, local });
+      const token = await signIn({ authority: origin, tenantId, resource, target: { ...target, ca }, local });
       if (resource === graphOrigin) assertPermissions(token, { writes, grants });
       return token;
     },

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { isMap, isNode, LineCounter, parseDocument } from 'yaml';
+import { resolve } from 'node:path';
+import { isMap, isNode, LineCounter, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from '../command-error.ts';
 
@@ -190,7 +191,7 @@ const complete = (key: string, wanted: ParsedApplication): WantedApplication => 
 };
 
 /** What no schema of one field can see. */
-const crossChecks = ({ applications }: Parsed): { path: (string | number)[]; message: string }[] => {
+const crossChecks = ({ applications, outputs }: Parsed): { path: (string | number)[]; message: string }[] => {
   const problems: { path: (string | number)[]; message: string }[] = [];
   const names = new Map<string, string>();
   for (const [key, { uniqueName = key, grants, appRoles }] of Object.entries(applications)) {
@@ -220,6 +221,21 @@ const crossChecks = ({ applications }: Parsed): { path: (string | number)[]; mes
       });
     });
   }
+  const written = new Map<string, string>();
+  const claim = (file: string, path: (string | number)[]): void => {
+    const other = written.get(resolve(file));
+    if (other !== undefined) problems.push({ path, message: `names a file that ${other} writes, too` });
+    written.set(resolve(file), fieldName(path));
+  };
+  for (const [key, application] of Object.entries(applications)) {
+    const at = ['applications', key, 'secret', 'writeTo'];
+    const writeTo = application.secret?.writeTo;
+    if (writeTo && 'file' in writeTo) claim(writeTo.file, [...at, 'file']);
+    if (writeTo && 'kubernetesSecret' in writeTo) {
+      claim(writeTo.kubernetesSecret.file, [...at, 'kubernetesSecret', 'file']);
+    }
+  }
+  outputs.forEach(({ file }, index) => claim(file, ['outputs', index, 'file']));
   return problems;
 };
 
@@ -278,7 +294,11 @@ export const parseProvisionFile = (content: string, source: string): ProvisionFi
   try {
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    fail([`${source}: ${(error as Error).message}`]);
+    // Aliases of aliases of aliases: the first one leads to the rest.
+    visit(document, {
+      Alias: (_, { range }) => fail([`${at(range?.[0] ?? 0)}: ${(error as Error).message}`]),
+    });
+    throw error;
   }
   const result = schema.safeParse(value);
   if (!result.success) {

@@ -290,10 +290,11 @@ export const createProvisioner = async (options: ProvisionerOptions): Promise<Pr
     },
     remains,
     async destroy() {
-      for (const { application, objectId } of await remains()) {
+      for (const { objectId } of await remains()) {
         await graph.request('DELETE', `applications/${objectId}`, { accept: [404] });
-        await places.get(application.key)?.remove();
       }
+      // Of all: a run before this one may have ended in between.
+      for (const place of places.values()) await place.remove();
     },
   };
 };

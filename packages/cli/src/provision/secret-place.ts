@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { type Agent, fetch } from 'undici';
-import { parse, stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 import { networkCause } from '../call-command.ts';
 import { CommandError } from '../command-error.ts';
 import { readIfThere, writePrivately } from '../private-file.ts';
@@ -41,7 +41,8 @@ const filePlace = (path: string): SecretPlace => {
 };
 
 interface SecretManifest {
-  metadata?: { annotations?: Record<string, string> };
+  kind?: unknown;
+  metadata?: { name?: unknown; annotations?: Record<string, string> };
   stringData?: Record<string, string>;
 }
 
@@ -53,7 +54,13 @@ const manifestPlace = (
   const { file, name, namespace, key } = settings;
   const load = async (): Promise<SecretManifest | undefined> => {
     const content = await readIfThere(file);
-    return content === undefined ? undefined : (parse(content) as SecretManifest | undefined);
+    if (content === undefined) return undefined;
+    const documents = parseAllDocuments(content);
+    const manifest = documents[0]?.toJS() as SecretManifest | null | undefined;
+    if (documents.length === 1 && manifest?.kind === 'Secret' && manifest.metadata?.name === name) {
+      return manifest;
+    }
+    throw new CommandError(`${file} holds something else than the Secret ${name}: it is left alone.`);
   };
   return {
     name: `Secret ${namespace}/${name} in ${file}`,
@@ -76,7 +83,9 @@ const manifestPlace = (
       };
       await writePrivately(file, stringify(manifest));
     },
-    remove: () => rm(file, { force: true }),
+    async remove() {
+      if ((await load()) !== undefined) await rm(file);
+    },
   };
 };
 
@@ -84,6 +93,11 @@ interface VaultSecret {
   value: string;
   tags?: Record<string, string>;
 }
+
+const vaultHints: Readonly<Record<number, string>> = {
+  403: ': the identity needs "Key Vault Secrets Officer" there',
+  409: ': a deleted secret of the name is kept there: recover or purge it',
+};
 
 /** Key Vault's REST API, version 7.4. */
 const keyVaultPlace = (
@@ -110,9 +124,8 @@ const keyVaultPlace = (
     if (response.ok) return (await response.json()) as VaultSecret;
     // Its body is left unread: an answer to a PUT may hold what was put.
     await response.body?.cancel();
-    const hint = response.status === 403 ? ': the identity needs "Key Vault Secrets Officer" there' : '';
     throw new CommandError(
-      `Key Vault ${url} answers ${response.status} to ${method} secrets/${name}${hint}.`,
+      `Key Vault ${url} answers ${response.status} to ${method} secrets/${name}${vaultHints[response.status] ?? ''}.`,
     );
   };
   return {
