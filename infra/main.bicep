@@ -1,6 +1,6 @@
 // What docs/aks.md makes by `az`: the cluster, the registry, the database, the cache, the vault, identities and logs.
 // No secret goes in or comes out: everything is reached by Entra ID.
-//   az deployment group create --resource-group countersign --template-file infra/main.bicep --parameters databaseAdministrator=<object id> databaseAdministratorName=<name>
+//   az deployment group create --resource-group countersign --template-file infra/main.bicep --parameters administrator=<object id> administratorName=<name>
 targetScope = 'resourceGroup'
 
 @description('Lower-case letters and digits; names that have to be unique in Azure begin with it.')
@@ -19,21 +19,21 @@ param nodeSize string = 'Standard_D4ds_v5'
 param minNodes int = 3
 
 @minValue(3)
-param maxNodes int = 6
+param maxNodes int = 9
 
 param databaseSize string = 'Standard_D2ds_v5'
 
-@description('Object id of the group or user in Entra ID that administers the database.')
-param databaseAdministrator string
+@description('Object id of the group or user in Entra ID that administers cluster, database and certificates.')
+param administrator string
 
-@description('Its name.')
-param databaseAdministratorName string
+@description('Its name, for a user the principal name.')
+param administratorName string
 
 @allowed(['Group', 'User', 'ServicePrincipal'])
-param databaseAdministratorType string = 'Group'
+param administratorType string = 'Group'
 
 @description('Whether to make Azure Managed Redis, for rate limits that gateways count together.')
-param withRedis bool = false
+param withRedis bool = true
 
 @description('How long logs are kept, in days.')
 @minValue(30)
@@ -44,12 +44,15 @@ var unique = '${name}${uniqueString(resourceGroup().id)}'
 var namespace = 'countersign'
 var roles = {
   acrPull: '7f951dda-4ed3-4680-a7ca-43fe172d538d'
+  aksClusterAdmin: 'b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b'
+  keyVaultCertificatesOfficer: 'a4417e6f-fecd-4de8-b567-7b0420556985'
   keyVaultSecretsUser: '4633458b-17de-408a-b874-0445c86b69e6'
   networkContributor: '4d97b98b-1d4f-4787-a291-c67834d212e7'
 }
 // Service accounts of the manifests that act as a managed identity. caller-api acts as its own app registration.
 var identities = [
   { name: 'records-database', subject: 'system:serviceaccount:${namespace}:records-api' }
+  { name: 'gateway-limits', subject: 'system:serviceaccount:${namespace}:gateway' }
   { name: 'certificate-reader', subject: 'system:serviceaccount:${namespace}-ingress:certificate-reader' }
 ]
 
@@ -69,6 +72,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
           ]
         }
       }
+      { name: 'endpoints', properties: { addressPrefix: '10.1.4.16/28' } }
     ]
   }
 }
@@ -172,6 +176,86 @@ resource cluster 'Microsoft.ContainerService/managedClusters@2026-04-01' = {
   }
 }
 
+// What the add-ons collect, and where it goes: without these two rules it goes nowhere.
+resource logRule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
+  name: '${name}-logs'
+  location: location
+  kind: 'Linux'
+  properties: {
+    dataSources: {
+      extensions: [
+        {
+          name: 'ContainerInsightsExtension'
+          extensionName: 'ContainerInsights'
+          streams: ['Microsoft-ContainerLogV2', 'Microsoft-KubeEvents', 'Microsoft-KubePodInventory']
+          extensionSettings: {
+            dataCollectionSettings: { interval: '1m', namespaceFilteringMode: 'Off', enableContainerLogV2: true }
+          }
+        }
+      ]
+    }
+    destinations: { logAnalytics: [{ name: 'workspace', workspaceResourceId: logs.id }] }
+    dataFlows: [
+      {
+        streams: ['Microsoft-ContainerLogV2', 'Microsoft-KubeEvents', 'Microsoft-KubePodInventory']
+        destinations: ['workspace']
+      }
+    ]
+  }
+}
+
+resource logsOfCluster 'Microsoft.Insights/dataCollectionRuleAssociations@2023-03-11' = {
+  name: 'ContainerInsightsExtension'
+  scope: cluster
+  properties: { dataCollectionRuleId: logRule.id }
+}
+
+resource metricEndpoint 'Microsoft.Insights/dataCollectionEndpoints@2023-03-11' = {
+  name: '${name}-metrics'
+  location: location
+  kind: 'Linux'
+  properties: { networkAcls: { publicNetworkAccess: 'Enabled' } }
+}
+
+resource metricRule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
+  name: '${name}-metrics'
+  location: location
+  kind: 'Linux'
+  properties: {
+    dataCollectionEndpointId: metricEndpoint.id
+    dataSources: { prometheusForwarder: [{ name: 'prometheus', streams: ['Microsoft-PrometheusMetrics'] }] }
+    destinations: { monitoringAccounts: [{ name: 'workspace', accountResourceId: metrics.id }] }
+    dataFlows: [{ streams: ['Microsoft-PrometheusMetrics'], destinations: ['workspace'] }]
+  }
+}
+
+resource metricsOfCluster 'Microsoft.Insights/dataCollectionRuleAssociations@2023-03-11' = {
+  name: 'ContainerInsightsMetricsExtension'
+  scope: cluster
+  properties: { dataCollectionRuleId: metricRule.id }
+}
+
+// The cluster has no accounts but Entra's.
+resource administerCluster 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(cluster.id, administrator, roles.aksClusterAdmin)
+  scope: cluster
+  properties: {
+    principalId: administrator
+    principalType: administratorType
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.aksClusterAdmin)
+  }
+}
+
+resource administerCertificates 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(vault.id, administrator, roles.keyVaultCertificatesOfficer)
+  scope: vault
+  properties: {
+    principalId: administrator
+    principalType: administratorType
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultCertificatesOfficer)
+  }
+}
+
 resource pull 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(registry.id, cluster.id, roles.acrPull)
   scope: registry
@@ -202,7 +286,7 @@ resource readCertificate 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   name: guid(vault.id, 'certificate-reader', roles.keyVaultSecretsUser)
   scope: vault
   properties: {
-    principalId: identity[1].properties.principalId
+    principalId: identity[2].properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
   }
@@ -240,30 +324,65 @@ resource database 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
     name: 'records'
   }
 
-  resource administrator 'administrators' = {
-    name: databaseAdministrator
+  resource administrators 'administrators' = {
+    name: administrator
     dependsOn: [records]
     properties: {
-      principalName: databaseAdministratorName
-      principalType: databaseAdministratorType
+      principalName: administratorName
+      principalType: administratorType
       tenantId: tenant().tenantId
     }
   }
 }
 
-resource redis 'Microsoft.Cache/redisEnterprise@2025-04-01' = if (withRedis) {
+resource redis 'Microsoft.Cache/redisEnterprise@2025-07-01' = if (withRedis) {
   name: unique
   location: location
   sku: { name: 'Balanced_B0' }
-  properties: { minimumTlsVersion: '1.2', highAvailability: 'Enabled' }
+  properties: { minimumTlsVersion: '1.2', highAvailability: 'Enabled', publicNetworkAccess: 'Disabled' }
 
   resource counters 'databases' = {
     name: 'default'
     properties: {
       clientProtocol: 'Encrypted'
+      port: 10000
       accessKeysAuthentication: 'Disabled'
+      // One address for all shards: the gateway's client knows no others.
+      clusteringPolicy: 'EnterpriseCluster'
       evictionPolicy: 'AllKeysLRU'
     }
+
+    resource gateway 'accessPolicyAssignments' = {
+      name: 'gatewaylimits'
+      properties: { accessPolicyName: 'default', user: { objectId: identity[1].properties.principalId } }
+    }
+  }
+}
+
+resource redisZone 'Microsoft.Network/privateDnsZones@2020-06-01' = if (withRedis) {
+  name: 'privatelink.redis.azure.net'
+  location: 'global'
+
+  resource link 'virtualNetworkLinks' = {
+    name: name
+    location: 'global'
+    properties: { registrationEnabled: false, virtualNetwork: { id: network.id } }
+  }
+}
+
+resource redisEndpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = if (withRedis) {
+  name: '${name}-redis'
+  location: location
+  properties: {
+    subnet: { id: network.properties.subnets[2].id }
+    privateLinkServiceConnections: [
+      { name: 'redis', properties: { privateLinkServiceId: redis.id, groupIds: ['redisEnterprise'] } }
+    ]
+  }
+
+  resource names 'privateDnsZoneGroups' = {
+    name: 'redis'
+    properties: { privateDnsZoneConfigs: [{ name: 'redis', properties: { privateDnsZoneId: redisZone.id } }] }
   }
 }
 
@@ -271,6 +390,8 @@ output registryName string = registry.properties.loginServer
 output issuer string = cluster.properties.oidcIssuerProfile.issuerURL
 output databaseUrl string = 'postgres://records-database@${database.properties.fullyQualifiedDomainName}:5432/records'
 output databaseRange string = '10.1.4.0/28'
+output rateLimitStoreUrl string = withRedis ? 'rediss://${identity[1].properties.principalId}@${redis!.properties.hostName}:10000' : ''
+output rateLimitStoreRange string = '10.1.4.16/28'
 output ingressRange string = '10.244.0.0/16'
 output certificateUri string = '${vault.properties.vaultUri}certificates/countersign'
 output identityClientIds array = [for (item, index) in identities: { name: item.name, clientId: identity[index].properties.clientId }]
