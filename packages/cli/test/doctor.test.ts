@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -6,6 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { errorTable } from '../../../services/local-entra/src/sts-errors/error-table.ts';
 import { aadstsRemedies } from '../src/doctor/aadsts-remedies.ts';
@@ -59,11 +60,40 @@ test.each(
   expect(aadstsRemedies[number]).toEqual(expect.stringMatching(/\.$|provision \w[\w-]*$|"$/));
 });
 
-test.each(['provision.yaml', 'provision.aks.yaml'])('%s can be read', async (name) => {
+test.each([
+  ['provision.yaml', ['api1', 'api2', 'api4']],
+  ['provision.aks.yaml', ['api1', 'api2']],
+])('%s can be read', async (name, applications) => {
   const content = await readFile(new URL(`../${name}`, import.meta.url), 'utf8');
   expect(parseProvisionFile(content, name).applications.map(({ key }) => key)).toEqual(
-    expect.arrayContaining(['api1', 'api2']),
+    expect.arrayContaining(applications),
   );
+});
+
+test('bash completes by what completion prints', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'completion-'));
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+  await writeFile(
+    join(folder, 'countersign'),
+    `#!/bin/sh\nexec '${process.execPath}' --conditions=source '${main}' "$@"\n`,
+    { mode: 0o755 },
+  );
+  const script = `source <(countersign completion bash)
+for line in 'countersign do' 'countersign provision pl' 'countersign logs --st' 'countersign token api4'; do
+  COMP_WORDS=($line) COMP_CWORD=$(($(set -- $line; echo $#) - 1)) COMPREPLY=()
+  _countersign
+  echo "\${COMPREPLY[*]}"
+done
+complete -p countersign`;
+  const { stdout } = await promisify(execFile)('bash', ['--norc', '-c', script], {
+    env: { PATH: `${folder}:${process.env['PATH']}` },
+  });
+  expect(stdout.split('\n')).toEqual([
+    ...['doctor', 'plan', '--status', 'api4'],
+    'complete -o default -F _countersign countersign',
+    '',
+  ]);
+  await rm(folder, { recursive: true });
 });
 
 describe('doctor --watch', () => {

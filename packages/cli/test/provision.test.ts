@@ -394,6 +394,39 @@ describe('drift is planned and mended', () => {
     expect(code).toBe(0);
   });
 
+  test('of an adopted application, only what the file says is changed', async () => {
+    const portal = (await graph('POST', 'applications', {
+      displayName: 'Portal',
+      signInAudience: 'AzureADMultipleOrgs',
+      appRoles: [
+        {
+          id: '5ad5e77b-4e2e-4a5f-9a3e-5f0a6e1c2b33',
+          value: 'access_as_application_API1',
+          displayName: 'Theirs',
+          description: 'Theirs',
+          isEnabled: true,
+          allowedMemberTypes: ['Application'],
+        },
+      ],
+    })) as { id: string; appId: string };
+    await graph('POST', 'servicePrincipals', { appId: portal.appId, appRoleAssignmentRequired: true });
+    const adopting = `applications:
+  api1: { appId: ${portal.appId}, identifierUris: [], appRoles: [{ value: access_as_application_API1 }] }
+  caller: { grants: [{ api: api1, roles: [access_as_application_API1] }] }
+`;
+    expect((await provision('apply', [], adopting)).code).toBe(0);
+    expect(await graph('GET', `applications/${portal.id}`)).toMatchObject({
+      displayName: 'Portal',
+      signInAudience: 'AzureADMultipleOrgs',
+      appRoles: [{ displayName: 'Theirs', description: 'Theirs' }],
+      api: { requestedAccessTokenVersion: 2 },
+    });
+    expect(await graph('GET', `servicePrincipals(appId='${portal.appId}')`)).toMatchObject({
+      appRoleAssignmentRequired: true,
+    });
+    expect((await provision('plan', [], adopting)).code).toBe(0);
+  });
+
   test('an application of the portal is adopted by its appId, and never doubled by its name', async () => {
     const { appId } = (await graph('POST', 'applications', { displayName: 'caller-api' })) as {
       appId: string;

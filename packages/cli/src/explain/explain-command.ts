@@ -152,7 +152,10 @@ export const addExplain = (program: Command, terminal: Terminal): void => {
     .description(
       'Makes every check of the API on a token, and says what each claim means. The token never leaves this machine, and without --fetch-keys nothing does.',
     )
-    .argument('[token]', 'the token; "-" or nothing reads it from standard input, or asks for it');
+    .argument(
+      '[token]',
+      'the token, which others on the machine then see; "-" or nothing reads standard input, or asks for it',
+    );
   addTargetOptions(command)
     .option('--keys <file>', 'keys of the authority, to verify the signature with')
     .option('--fetch-keys', 'ask the authority for its public keys')

@@ -150,7 +150,7 @@ export const createCarryOut = ({
       case 'create-principal': {
         const { appId } = await applicationOf(wanted);
         await graph.request('PATCH', `servicePrincipals(appId='${appId}')`, {
-          body: { appRoleAssignmentRequired: wanted.assignmentRequired },
+          body: { appRoleAssignmentRequired: wanted.assignmentRequired ?? false },
           createIfMissing: true,
           ...retried,
         });

@@ -63,8 +63,8 @@ export const urisOf = (wanted: WantedApplication, appId: string): string[] =>
 const roleBody = ({ id, value, displayName, description }: WantedRole): GraphRole => ({
   id,
   value,
-  displayName,
-  description,
+  displayName: displayName ?? value,
+  description: description ?? value,
   isEnabled: true,
   allowedMemberTypes: ['Application'],
 });
@@ -100,8 +100,8 @@ const planRoles = (
     if (target === undefined) return role;
     const next = {
       ...role,
-      displayName: target.displayName,
-      description: target.description,
+      displayName: target.displayName ?? role.displayName,
+      description: target.description ?? role.description,
       isEnabled: true,
       allowedMemberTypes: [...new Set([...role.allowedMemberTypes, 'Application'])],
     };
@@ -124,10 +124,14 @@ const planApplication = (wanted: WantedApplication, current: GraphApplication): 
     lines.push(changed(name, from, to));
     body[name.split('.')[0] as string] = value;
   };
-  compare('displayName', current.displayName, wanted.displayName);
-  compare('signInAudience', current.signInAudience, 'AzureADMyOrg');
-  const version = current.api?.requestedAccessTokenVersion ?? null;
-  compare('api.requestedAccessTokenVersion', version, 2, { requestedAccessTokenVersion: 2 });
+  const isAdopted = wanted.appId !== undefined;
+  if (wanted.isNamed || !isAdopted) compare('displayName', current.displayName, wanted.displayName);
+  if (!isAdopted) compare('signInAudience', current.signInAudience, 'AzureADMyOrg');
+  // One that was adopted as a caller may be an API, too, whose own callers expect what it takes now.
+  if (wanted.appRoles.length > 0 || !isAdopted) {
+    const version = current.api?.requestedAccessTokenVersion ?? null;
+    compare('api.requestedAccessTokenVersion', version, 2, { requestedAccessTokenVersion: 2 });
+  }
   const roles = planRoles(wanted, current);
   if (roles.lines.length > 0) {
     body['appRoles'] = roles.roles;
@@ -171,14 +175,17 @@ const planPrincipal = (wanted: WantedApplication, { principal }: FoundApplicatio
   const subject = `service principal of ${wanted.displayName}`;
   const { key: application, assignmentRequired } = wanted;
   if (principal === undefined) {
-    const lines: DiffLine[] = [{ sign: '+', text: `appRoleAssignmentRequired: ${assignmentRequired}` }];
+    const lines: DiffLine[] = [
+      { sign: '+', text: `appRoleAssignmentRequired: ${assignmentRequired ?? false}` },
+    ];
     return [{ application, subject, action: 'create', lines, task: { kind: 'create-principal' } }];
   }
   const body = {
     ...(!principal.accountEnabled && { accountEnabled: true }),
-    ...(principal.appRoleAssignmentRequired !== assignmentRequired && {
-      appRoleAssignmentRequired: assignmentRequired,
-    }),
+    ...(assignmentRequired !== undefined &&
+      principal.appRoleAssignmentRequired !== assignmentRequired && {
+        appRoleAssignmentRequired: assignmentRequired,
+      }),
   };
   const lines = Object.entries(body).map(([name, value]) => changed(name, !value, value));
   return lines.length === 0
@@ -186,8 +193,12 @@ const planPrincipal = (wanted: WantedApplication, { principal }: FoundApplicatio
     : [{ application, subject, action: 'update', lines, task: { kind: 'patch-principal', body } }];
 };
 
-/** What the client's registration says that it asks for; the grant is another thing. */
+/**
+ * What the client's registration says that it asks for; the grant is another thing, and all that one needs that was
+ * adopted, whose registration may be somebody else's.
+ */
 const planPermissions = (wanted: WantedApplication, state: TenantState): Change[] => {
+  if (wanted.appId !== undefined) return [];
   const asked = state.get(wanted.key)?.application?.requiredResourceAccess ?? [];
   const missing = wanted.grants.filter(({ api, role }) => {
     const resource = state.get(api)?.application;

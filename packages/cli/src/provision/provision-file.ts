@@ -69,12 +69,13 @@ const application = z.strictObject({
   /** Finds an application that was made in the portal; without it, uniqueName does, and creates. */
   appId: guid.optional(),
   uniqueName: text(128).optional(),
+  /** Default: the one that it has; for a new one its uniqueName. */
   displayName: text(256).optional(),
   /** `{appId}` stands for the client id. Default for one with roles: `api://{appId}`. */
   identifierUris: z.array(text(255)).optional(),
   appRoles: z.array(appRole).default([]),
-  /** Refuse tokens to applications without a role (AADSTS501051). */
-  assignmentRequired: z.boolean().default(false),
+  /** Refuse tokens to applications without a role (AADSTS501051). Default: as it is; for a new one, no. */
+  assignmentRequired: z.boolean().optional(),
   grants: z.array(z.strictObject({ api: text(128), roles: z.array(text(120)).min(1) })).default([]),
   secret: secret.optional(),
   /** PEM file of a certificate; its private key is not looked at. */
@@ -100,8 +101,9 @@ type ParsedApplication = z.output<typeof application>;
 export interface WantedRole {
   id: string;
   value: string;
-  displayName: string;
-  description: string;
+  /** Undefined where the file leaves it as it is. */
+  displayName: string | undefined;
+  description: string | undefined;
 }
 
 export interface WantedFederation {
@@ -118,9 +120,12 @@ export interface WantedApplication {
   appId: string | undefined;
   uniqueName: string;
   displayName: string;
+  /** Whether the file says so itself. */
+  isNamed: boolean;
   identifierUris: readonly string[];
-  appRoles: readonly (WantedRole & { hasOwnId: boolean })[];
-  assignmentRequired: boolean;
+  appRoles: readonly WantedRole[];
+  /** Undefined where the file leaves it as it is. */
+  assignmentRequired: boolean | undefined;
   grants: readonly { api: string; role: string }[];
   secret: z.output<typeof secret> | undefined;
   certificate: { file: string } | undefined;
@@ -174,13 +179,13 @@ const complete = (key: string, wanted: ParsedApplication): WantedApplication => 
     appId: wanted.appId,
     uniqueName,
     displayName: wanted.displayName ?? uniqueName,
+    isNamed: wanted.displayName !== undefined,
     identifierUris: wanted.identifierUris ?? (wanted.appRoles.length > 0 ? ['api://{appId}'] : []),
     appRoles: wanted.appRoles.map(({ id, value, displayName, description }) => ({
       id: id ?? stableGuid('app role', uniqueName, value),
-      hasOwnId: id !== undefined,
       value,
-      displayName: displayName ?? value,
-      description: description ?? displayName ?? value,
+      displayName,
+      description: description ?? displayName,
     })),
     assignmentRequired: wanted.assignmentRequired,
     grants: wanted.grants.flatMap(({ api, roles }) => roles.map((role) => ({ api, role }))),
