@@ -1,13 +1,16 @@
 /** What is wrong before anything runs: one sentence at the end of the log that says what to mend, and an exit code. */
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, jest, test } from '@jest/globals';
 import { localApplications, localTenantId } from '@countersign/cli';
+import { Network } from 'testcontainers';
 import { repository } from './composed-system.ts';
+import { startEntraContainer } from './entra-container.ts';
 
 jest.setTimeout(100_000);
 
@@ -29,6 +32,13 @@ const ends = (...parameters: string[]): Promise<Ended> =>
 
 const variables = (values: Record<string, string>): string[] =>
   Object.entries(values).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
+
+/** User 10001 can read what is in it. */
+const temporaryFolder = async (): Promise<AsyncDisposable & { path: string }> => {
+  const path = await mkdtemp(join(tmpdir(), 'countersign-'));
+  await chmod(path, 0o755);
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+};
 
 const entra = { AZURE_AUTHORITY_HOST: 'https://local-entra:8443', AZURE_TENANT_ID: localTenantId };
 
@@ -78,20 +88,56 @@ test('a tenant id that is none', async () => {
   });
 });
 
+test('a tenant that there is not', async () => {
+  await using network = await new Network().start();
+  await using tenant = await startEntraContainer('local-entra', network);
+  await using folder = await temporaryFolder();
+  await writeFile(join(folder.path, 'ca.pem'), tenant.ca, { mode: 0o644 });
+  const settings = variables({
+    ...entra,
+    AZURE_TENANT_ID: '11111111-1111-4111-8111-111111111111',
+    API_CLIENT_ID: localApplications.api1,
+    CA_FILE: '/ca/ca.pem',
+    DATA_FOLDER: '/tmp/records',
+    PORT: '8081',
+    HEALTHCHECK_URL: 'http://127.0.0.1:8081/readyz',
+  });
+  const { code, output } = await ends(
+    ...['run', '--rm', '--network', network.getName(), '--volume', `${folder.path}:/ca:ro`, ...settings],
+    ...['countersign/records-api', 'sh', '-c', 'node dist/migrate.js && exec node dist/main.js'],
+  );
+  expect(code).toBe(1);
+  expect(JSON.parse(output)).toMatchObject({
+    level: 'fatal',
+    msg: expect.stringMatching(/answered 40[04], .* no such tenant: check AZURE_TENANT_ID/),
+  });
+});
+
 test('a port that is taken', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
+  await using folder = await temporaryFolder();
+  const envFile = join(folder.path, '.env');
+  await writeFile(envFile, `GATEWAY_PORT=${port}\n`);
+  const compose = ['compose', '--project-name', `countersign-test-${randomUUID().slice(0, 8)}`];
   const { code, error } = await ends(
-    ...['run', '--rm', '--publish', `127.0.0.1:${port}:8080`, 'countersign/gateway'],
+    ...compose,
+    '--env-file',
+    envFile,
+    'up',
+    '--no-deps',
+    '--wait',
+    'gateway',
   );
+  await ends(...compose, 'down', '--volumes');
   server.close();
-  expect(code).toBe(125);
-  expect(error).toMatch(/Run 'docker run --help'|address already in use/);
+  expect(code).toBe(1);
+  expect(error).toMatch(new RegExp(`127\\.0\\.0\\.1:${port}.*(?:already in use|already allocated)`));
 });
 
 test('.env that cannot be read, or lacks what compose/entra.yaml needs', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'countersign-'));
+  await using folder = await temporaryFolder();
   const config = (file: string): Promise<Ended> =>
     ends(
       ...[
@@ -106,19 +152,18 @@ test('.env that cannot be read, or lacks what compose/entra.yaml needs', async (
         '--quiet',
       ],
     );
-  expect(await config(join(folder, 'missing'))).toMatchObject({
+  expect(await config(join(folder.path, 'missing'))).toMatchObject({
     code: 1,
     error: expect.stringContaining('missing'),
   });
-  await writeFile(join(folder, 'broken'), 'AZURE_TENANT_ID="no end\n');
-  expect(await config(join(folder, 'broken'))).toMatchObject({
+  await writeFile(join(folder.path, 'broken'), 'AZURE_TENANT_ID="no end\n');
+  expect(await config(join(folder.path, 'broken'))).toMatchObject({
     code: 1,
     error: expect.stringContaining('broken'),
   });
-  await writeFile(join(folder, 'half'), `AZURE_TENANT_ID=${localTenantId}\n`);
-  expect(await config(join(folder, 'half'))).toMatchObject({
+  await writeFile(join(folder.path, 'half'), `AZURE_TENANT_ID=${localTenantId}\n`);
+  expect(await config(join(folder.path, 'half'))).toMatchObject({
     code: 1,
     error: expect.stringContaining('see .env.example'),
   });
-  await rm(folder, { recursive: true });
 });

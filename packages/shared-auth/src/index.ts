@@ -22,6 +22,7 @@ export {
   type ExplainOptions,
   type TokenExplanation,
 } from './explain.ts';
+export { UnknownTenantError } from './jwks.ts';
 export * from './koa.ts';
 export { azureApplication, type AzureApplication } from './credentials/azure-environment.ts';
 export type { ClientCredential } from './credentials/client-credential.ts';

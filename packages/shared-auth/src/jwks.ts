@@ -13,7 +13,12 @@ export interface SigningKey {
 
 /** A key set that cannot be used. */
 export class KeySetError extends Error {
-  override readonly name = 'KeySetError';
+  override readonly name: string = 'KeySetError';
+}
+
+/** The issuer says that the address of the keys is of no tenant: nothing that passes by itself. */
+export class UnknownTenantError extends KeySetError {
+  override readonly name = 'UnknownTenantError';
 }
 
 const minModulusBits = 2048;
@@ -110,6 +115,8 @@ export const fetchSigningKeys = async (
       const { status, body } = await network.request(uri, {
         headers: { ...contextHeadersOf(headers), accept: 'application/json' },
       });
+      if (status === 400 || status === 404)
+        throw new UnknownTenantError(`${url} answered ${status}, as where there is no such tenant`);
       if (status !== 200) throw new KeySetError(`the keys address answered ${status}`);
       const keys = parseKeySet(body);
       for (const { kid, issuer } of keys) issuers.set(kid, issuer);

@@ -72,7 +72,11 @@ export interface TokenVerifier {
   verify(token: string, options?: VerifyOptions): Promise<Principal>;
   /** The same without waiting, for a token that was verified before and still is valid. */
   recall(token: string): Principal | undefined;
-  /** Fetches the keys if there are none. @throws IdentityUnavailableError */
+  /**
+   * Fetches the keys if there are none.
+   *
+   * @throws IdentityUnavailableError with an {@link UnknownTenantError} as its cause where there is no such tenant
+   */
   ready(): Promise<void>;
   stats(): TokenVerifierStats;
 }

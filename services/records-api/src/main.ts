@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
-import { createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
+import { ConfigError, createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
 import { createMetrics, openMetricsPort } from '@countersign/service-kit/metrics';
-import { createEntraNetwork, createTokenVerifier } from '@countersign/shared-auth';
+import { createEntraNetwork, createTokenVerifier, UnknownTenantError } from '@countersign/shared-auth';
 import { createApp } from './app.ts';
 import { configSchema, parseRecordsConfig } from './config.ts';
 import { createObservation } from './observation.ts';
@@ -29,6 +29,18 @@ await runService(service, async () => {
     network: createEntraNetwork(config.CA_FILE ? { ca: config.CA_FILE } : {}),
     observer: observation.auth,
   });
+  const observed = observation.verifier(verifier);
+  const ready = (): Promise<void> =>
+    observed.ready().catch((error: Error) => {
+      // An outage passes; a wrong tenant is the end of the process.
+      if (error.cause instanceof UnknownTenantError) {
+        const unknown = `${error.cause.message}: check AZURE_TENANT_ID and AZURE_AUTHORITY_HOST`;
+        queueMicrotask(() => {
+          throw new ConfigError([unknown]);
+        });
+      }
+      throw error;
+    });
   const readiness = { accepting: true };
   setInterval(
     () =>
@@ -42,7 +54,7 @@ await runService(service, async () => {
     version: service.version,
     readiness,
     store,
-    verifier: observation.verifier(verifier),
+    verifier: { ...observed, ready },
     observers: observation.middleware,
   });
   await openMetricsPort(config, metrics, logger);
