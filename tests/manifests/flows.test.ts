@@ -70,18 +70,26 @@ const allowedFlows = (objects: readonly Manifest[], names: readonly string[]): s
   const isOurs = ({ namespace }: End): boolean => namespace === 'countersign';
   return [...ends].flatMap(([from, source]) =>
     [...ends].flatMap(([to, target]) =>
-      ports
-        .filter(
-          (port) =>
-            from !== to && (isOurs(source) || isOurs(target)) && isAllowed(objects, source, target, port),
-        )
-        .map((port) => `${from} → ${to}:${port}`),
+      ports.flatMap((port) =>
+        (['TCP', 'UDP'] as const)
+          .filter(
+            (protocol) =>
+              from !== to &&
+              (isOurs(source) || isOurs(target)) &&
+              isAllowed(objects, source, target, { port, protocol }),
+          )
+          .map((protocol) => `${from} → ${to}:${port}/${protocol}`),
+      ),
     ),
   );
 };
 
 const written = (flows: readonly Flow[]): string[] =>
-  flows.map(([from, to, port]) => `${from} → ${to}:${port}`).toSorted();
+  flows
+    .flatMap(([from, to, port]) =>
+      (port === 53 ? ['TCP', 'UDP'] : ['TCP']).map((protocol) => `${from} → ${to}:${port}/${protocol}`),
+    )
+    .toSorted();
 
 describe('exactly the flows of the picture', () => {
   test('in the overlay local', () => {
@@ -114,15 +122,32 @@ describe('exactly the flows of the picture', () => {
   });
 });
 
+test('with localdns pods may ask their node, and it alone', () => {
+  const objects = render('aks', { components: ['approuting-istio', 'localdns'], site: exampleSite });
+  const policies = objects.filter(({ kind }) => kind === 'CiliumNetworkPolicy');
+  expect(policies.map(({ spec }) => JSON.stringify(spec?.['egress']).match(/"(host|[\d.]+\/\d+)"/g))).toEqual(
+    [['"host"', '"169.254.10.10/31"']],
+  );
+  expect(allowedFlows(objects, services).toSorted()).toEqual(
+    written([...azure, ['the ingress proxy', 'gateway', 8080]]),
+  );
+});
+
 test('a policy that is gone lets more through', () => {
   const objects = render('local').filter(
     ({ kind, metadata }) => kind !== 'NetworkPolicy' || metadata.name !== 'postgres',
   );
   const withoutDeny = objects.filter(({ metadata }) => metadata.name !== 'default-deny');
   expect(
-    isAllowed(withoutDeny, podsOf(withoutDeny, 'records-api'), podsOf(withoutDeny, 'postgres'), 6379),
+    isAllowed(withoutDeny, podsOf(withoutDeny, 'records-api'), podsOf(withoutDeny, 'postgres'), {
+      port: 6379,
+      protocol: 'TCP',
+    }),
   ).toBe(false);
   expect(
-    isAllowed(withoutDeny, outside['a stranger elsewhere'] as End, podsOf(withoutDeny, 'postgres'), 5432),
+    isAllowed(withoutDeny, outside['a stranger elsewhere'] as End, podsOf(withoutDeny, 'postgres'), {
+      port: 5432,
+      protocol: 'TCP',
+    }),
   ).toBe(true);
 });

@@ -19,6 +19,11 @@ export interface End {
   ports?: Readonly<Record<string, number>>;
 }
 
+export interface Port {
+  port: number;
+  protocol: 'TCP' | 'UDP';
+}
+
 interface Peer {
   podSelector?: Selector;
   namespaceSelector?: Selector;
@@ -67,13 +72,14 @@ const lets = (
   other: End,
   policyNamespace: string,
   to: End,
-  port: number,
+  { port, protocol }: Port,
 ) =>
   (peers === undefined || peers.some((peer) => isPeer(peer, other, policyNamespace))) &&
   (rule.ports === undefined ||
     rule.ports.some(
-      ({ port: allowed }) =>
-        allowed === port || (typeof allowed === 'string' && to.ports?.[allowed] === port),
+      ({ port: allowed, protocol: spoken = 'TCP' }) =>
+        spoken === protocol &&
+        (allowed === port || (typeof allowed === 'string' && to.ports?.[allowed] === port)),
     ));
 
 const isAllowedBy = (
@@ -81,7 +87,7 @@ const isAllowedBy = (
   direction: 'ingress' | 'egress',
   subject: End,
   other: End,
-  port: number,
+  port: Port,
 ): boolean => {
   const { namespace, labels = {} } = subject;
   if (namespace === undefined) return true;
@@ -102,7 +108,7 @@ const isAllowedBy = (
 };
 
 /** Whether a connection is let through on both sides, as the cluster would. */
-export const isAllowed = (objects: readonly Manifest[], from: End, to: End, port: number): boolean =>
+export const isAllowed = (objects: readonly Manifest[], from: End, to: End, port: Port): boolean =>
   isAllowedBy(objects, 'egress', from, to, port) && isAllowedBy(objects, 'ingress', to, from, port);
 
 /** The pods of a workload as an end. */
