@@ -9,8 +9,9 @@ import { type RecordsProcess, startRecordsProcess } from '../tests/system/record
 import { interleave, type Medians, ratio, toTable } from './interleave.ts';
 import { type Baseline, postgresCopy, sqliteLoop } from './records-baselines.ts';
 
-const count = 1_000_000;
-const warmUpCount = 200_000;
+/** In thousands alone. Fewer than a million say nothing of page 10,000 and of memory. */
+const count = Number(process.env['RECORDS'] ?? 1_000_000);
+const warmUpCount = Math.min(200_000, count);
 const pageSize = 100;
 const rounds = Number(process.env['ROUNDS'] ?? 15);
 const maxPageRatio = 1.5;

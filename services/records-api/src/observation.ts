@@ -58,7 +58,7 @@ const observedVerifier = (verifier: TokenVerifier, { note }: StepRecorder): Toke
 });
 
 /** An import is left out: it takes as long as its client. */
-const operations = ['list', 'get', 'create', 'change', 'remove', 'history'] as const;
+const operations = ['list', 'export', 'get', 'create', 'change', 'remove', 'history'] as const;
 
 type Operations = Pick<RecordStore, (typeof operations)[number]>;
 

@@ -42,6 +42,8 @@ export interface RecordStore {
    * however many come before it.
    */
   list(filter: RecordFilter, limit: number, after?: Position): Promise<RecordEntry[]>;
+  /** The same as lines of JSON, in the order of {@link RecordEntry}'s members; empty when there are none. */
+  export(filter: RecordFilter, limit: number, after?: Position): Promise<string>;
   get(id: number): Promise<StoredRecord | undefined>;
   create(fields: RecordFields, writer: Writer, once?: IdempotencyKey): Promise<Outcome<StoredRecord>>;
   /**

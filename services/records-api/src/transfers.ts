@@ -12,11 +12,8 @@ import { type RecordsState, idempotencyKeyOf, writerOf } from './writer.ts';
 
 export const ndjson = 'application/x-ndjson';
 
-/** Records that are read at once: a page blocks the process on SQLite, and what is read waits in memory to be sent. */
-const exportPageSize = 500;
-
-/** Pages of an export from one checkpoint to the next. */
-const pagesPerCheckpoint = 2;
+/** Records that are read at once, and from one checkpoint to the next: what is read waits in memory to be sent. */
+const exportPageSize = 1_000;
 
 /** An import may hold a connection to the database for as long as its client likes. */
 export const maxImports = 2;
@@ -39,19 +36,19 @@ export const transfers = (
   let imports = 0;
 
   async function* exportPages(
-    first: readonly RecordEntry[],
+    first: string,
     filter: RecordFilter,
     checkpoints: boolean,
   ): AsyncGenerator<string> {
     const scope = JSON.stringify(filter);
-    let page = first;
-    for (let number = 1; page.length > 0; number += 1) {
-      const { id, date } = page.at(-1) as RecordEntry;
-      const next = page.length < exportPageSize ? [] : await store.list(filter, exportPageSize, { id, date });
-      const isCheckpoint = checkpoints && (number % pagesPerCheckpoint === 0 || next.length === 0);
-      const cursor = isCheckpoint ? `${JSON.stringify({ cursor: writeCursor(scope, { id, date }) })}\n` : '';
-      yield page.map((record) => `${JSON.stringify(record)}\n`).join('') + cursor;
-      page = next;
+    let lines = first;
+    while (lines !== '') {
+      const { id, date } = lastRecord(lines);
+      // Read while this page is sent. What goes wrong is looked at when it is the next one's turn.
+      const next = store.export(filter, exportPageSize, { id, date });
+      next.catch(() => undefined);
+      yield checkpoints ? `${lines}${JSON.stringify({ cursor: writeCursor(scope, { id, date }) })}\n` : lines;
+      lines = await next;
     }
   }
 
@@ -62,7 +59,7 @@ export const transfers = (
       const after =
         cursor === undefined ? undefined : readCursor(JSON.stringify(filter), positionSchema, cursor);
       // Before the head of the answer: a storage that is down is a 503 and no broken stream.
-      const first = await store.list(filter, exportPageSize, after);
+      const first = await store.export(filter, exportPageSize, after);
       ctx.set('Cache-Control', 'no-store');
       ctx.type = ndjson;
       const stream = streamOf(exportPages(first, filter, checkpoints === 'true'));
@@ -100,3 +97,6 @@ export const transfers = (
     });
   };
 };
+
+const lastRecord = (lines: string): RecordEntry =>
+  JSON.parse(lines.slice(lines.lastIndexOf('\n', lines.length - 2) + 1)) as RecordEntry;

@@ -168,6 +168,23 @@ export const recordStoreContract = (openDatabase: () => Promise<RecordDatabase>)
       ]);
     });
 
+    test('are exported as lines of JSON', async () => {
+      await store.create(fields('quote " slash / \\ 🎉 \u2028 \u007f', '0001-01-01T00:00:00.001Z'), writer);
+      await store.create(
+        { ...fields('long ago'), description: 'line\nline\ttab', date: '9999-12-31T23:59:59.999Z' },
+        writer,
+      );
+      for (const filter of [{}, { from: '0001-01-01T00:00:00.000Z' }]) {
+        const listed = await store.list(filter, 1_000);
+        const [first] = listed;
+        const exported = await store.export(filter, listed.length - 2, first);
+        expect(exported.endsWith('}\n')).toBe(true);
+        const lines = exported.trimEnd().split('\n');
+        expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(listed.slice(1, -1));
+        expect(await store.export(filter, 10, listed.at(-1))).toBe('');
+      }
+    });
+
     test('by name are of exactly this name', async () => {
       expect(await names({ name: 'month 1' }, 10)).toEqual(['month 1', 'month 1']);
       expect(await names({ name: 'month' }, 10)).toEqual([]);

@@ -1,10 +1,11 @@
-import type { Kysely, Transaction } from 'kysely';
-import type { RecordEntry } from '../record.ts';
+import type { Kysely, SelectQueryBuilder, Transaction } from 'kysely';
+import type { RecordEntry, RecordFilter } from '../record.ts';
 import {
   type IdempotencyKey,
   idempotencyKeyLifetimeMs,
   keyReused,
   type Outcome,
+  type Position,
   type RecordStore,
   storageUnavailable,
   type StoredRecord,
@@ -32,6 +33,26 @@ const toStored = (row: RecordEntry & { version: number }): StoredRecord => ({
 });
 
 const columns = ['id', 'name', 'description', 'date'] as const;
+
+const selectPage = (
+  db: Kysely<Tables>,
+  { name, from, to }: RecordFilter,
+  limit: number,
+  after: Position | undefined,
+): SelectQueryBuilder<Tables, 'records', RecordEntry> => {
+  let query = db.selectFrom('records').select(columns).limit(limit);
+  if (name !== undefined) query = query.where('name', '=', name);
+  if (from !== undefined) query = query.where('date', '>=', from);
+  if (to !== undefined) query = query.where('date', '<=', to);
+  const isFiltered = name !== undefined || from !== undefined || to !== undefined;
+  if (isFiltered) query = query.orderBy('date');
+  if (after && isFiltered) {
+    query = query.where((where) =>
+      where(where.refTuple('date', 'id'), '>', where.tuple(after.date, after.id)),
+    );
+  } else if (after) query = query.where('id', '>', after.id);
+  return query.orderBy('id');
+};
 
 /** A transaction that fails with what its work threw, also where the connection is gone and cannot roll back. */
 const inTransaction = async <Result>(
@@ -176,22 +197,10 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
   };
 
   return {
-    list: (filter, limit, after) =>
-      reach(async () => {
-        const { name, from, to } = filter;
-        let query = reads.selectFrom('records').select(columns).limit(limit);
-        if (name !== undefined) query = query.where('name', '=', name);
-        if (from !== undefined) query = query.where('date', '>=', from);
-        if (to !== undefined) query = query.where('date', '<=', to);
-        const isFiltered = name !== undefined || from !== undefined || to !== undefined;
-        if (isFiltered) query = query.orderBy('date');
-        if (after && isFiltered) {
-          query = query.where((where) =>
-            where(where.refTuple('date', 'id'), '>', where.tuple(after.date, after.id)),
-          );
-        } else if (after) query = query.where('id', '>', after.id);
-        return query.orderBy('id').execute();
-      }),
+    list: (filter, limit, after) => reach(() => selectPage(reads, filter, limit, after).execute()),
+
+    export: (filter, limit, after) =>
+      reach(() => database.readLines(selectPage(reads, filter, limit, after))),
 
     get: (id) =>
       reach(async () => {

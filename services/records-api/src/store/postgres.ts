@@ -74,6 +74,15 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
     engine: 'postgres',
     reads: db,
     writes: db,
+    async readLines(query) {
+      // Made there, JSON takes a third of the time, and none of this process's. A sorted subquery is aggregated in its order.
+      const { rows } = await sql<{ lines: string | null }>`
+        SELECT string_agg(row_to_json(line)::text || E'\n', '') AS lines FROM (
+          SELECT id, name, description, to_char(date AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS date
+          FROM (${query}) AS page
+        ) AS line`.execute(db);
+      return rows[0]?.lines ?? '';
+    },
     async prepareImport(pages) {
       return {
         connect: (run) => run(db),

@@ -1,5 +1,5 @@
-import type { Kysely, Transaction } from 'kysely';
-import type { RecordFields } from '../record.ts';
+import type { Kysely, SelectQueryBuilder, Transaction } from 'kysely';
+import type { RecordEntry, RecordFields } from '../record.ts';
 import type { Engine } from './migrations.ts';
 import type { Tables } from './tables.ts';
 
@@ -18,6 +18,8 @@ export interface RecordDatabase {
   engine: Engine;
   reads: Kysely<Tables>;
   writes: Kysely<Tables>;
+  /** What a query finds, each record as JSON on a line of its own. */
+  readLines(query: SelectQueryBuilder<Tables, 'records', RecordEntry>): Promise<string>;
   /** Takes the pages in, as far as that is possible without holding up other writes. */
   prepareImport(pages: AsyncIterable<readonly RecordFields[]>): Promise<PreparedImport>;
   /** Of the pool, if there is one. */

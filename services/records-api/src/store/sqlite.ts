@@ -82,6 +82,10 @@ export const openSqlite = (folder: string, { busyTimeoutMs = 2_000 } = {}): Reco
     engine: 'sqlite',
     reads: reader.db,
     writes: writer.db,
+    async readLines(query) {
+      const records = await query.execute();
+      return records.map((record) => `${JSON.stringify(record)}\n`).join('');
+    },
     prepareImport: (pages) => stage(writer.db, join(folder, `${stagingPrefix}${randomUUID()}.db`), pages),
     isUnavailable,
     async close() {
