@@ -88,7 +88,9 @@ export const addDoctor = (program: Command, { env, stdout, end, untilStopped }: 
 Examples:
   countersign doctor                       the local system that runs
   countersign doctor --env-file .env --records-api http://localhost:8081
-  kubectl exec deploy/caller-api -- node packages/cli/dist/main.js doctor
+  docker compose run --rm countersign doctor
+  kubectl debug <pod of caller-api> --copy-to doctor --keep-labels --attach --container caller-api \\
+    --set-image caller-api=<registry>/countersign/cli -- node /app/packages/cli/dist/main.js doctor
   countersign doctor --watch
 
 Ends with 1 when something fails; --watch ends with Ctrl-C, as the last look did. Takes a token and makes three calls; changes nothing.`,
