@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { parseConfig } from '@countersign/service-kit';
+import { createLogger, parseConfig } from '@countersign/service-kit';
+import { startTestIssuer, tenantId } from '../../packages/shared-auth/test/test-issuer.ts';
 import { configSchema } from '../src/config.ts';
+import { storeCredentials } from '../src/limits/store-credentials.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'store-settings-'));
 const file = join(folder, 'secret');
@@ -42,4 +44,35 @@ test.each<[string, Record<string, string | undefined>, string]>([
   expect(() => parseConfig(configSchema, { ...byToken, ...settings })).toThrow(
     `RATE_LIMIT_STORE_URL ${problem}`,
   );
+});
+
+test('the token is asked for with the assertion of the file, in the name of the user of the URL', async () => {
+  const issuer = await startTestIssuer();
+  issuer.tokenReply = () => ({
+    body: JSON.stringify({ token_type: 'Bearer', expires_in: 3599, access_token: 'the-token' }),
+  });
+  try {
+    writeFileSync(join(folder, 'ca.pem'), issuer.ca);
+    const config = parseConfig(configSchema, {
+      ...byToken,
+      AZURE_AUTHORITY_HOST: issuer.origin,
+      AZURE_TENANT_ID: tenantId,
+      CA_FILE: join(folder, 'ca.pem'),
+    });
+    const logger = createLogger({ name: 'gateway', version: '0', destination: { write: () => undefined } });
+    const credentials = storeCredentials(config, logger);
+    if (credentials?.type !== 'streaming-credentials-provider') throw new Error('there is no token');
+    const [first, subscription] = await credentials.subscribe({
+      onNext: () => undefined,
+      onError: () => undefined,
+    });
+    subscription.dispose();
+    expect(first).toEqual({ username: '77777777-7777-4777-8777-777777777777', password: 'the-token' });
+    const [request] = issuer.tokenRequests;
+    expect(request?.form.get('client_assertion')).toBe('secret');
+    expect(request?.form.get('client_id')).toBe(byToken.AZURE_CLIENT_ID);
+    expect(request?.form.get('scope')).toContain('https://redis.azure.com/.default');
+  } finally {
+    await issuer.close();
+  }
 });
