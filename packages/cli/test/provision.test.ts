@@ -4,6 +4,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { issueSigningCertificate } from '../../../services/local-entra/src/certificates/issue-certificate.ts';
 import { type LocalEntra, startLocalEntra } from '@countersign/local-entra';
 import { createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
 import { Agent, fetch, MockAgent } from 'undici';
@@ -596,6 +597,40 @@ describe('killed at any step and run again, it ends in the same state', () => {
     expect(await stateOf()).toEqual(wantedState);
     expect((await provision('plan')).code).toBe(0);
   });
+});
+
+test('a certificate is registered beside those that are there, and an application takes a token with it', async () => {
+  const pair = async (name: string): Promise<void> => {
+    const { key, certificate } = await issueSigningCertificate(Date.now());
+    await writeFile(join(folder, name), `${key}\n${certificate}`);
+  };
+  await pair('first.pem');
+  await pair('second.pem');
+  const withFile = (name: string): string => `applications:
+  api: { appRoles: [{ value: r }] }
+  caller:
+    grants: [{ api: api, roles: [r] }]
+    certificate: { file: ${JSON.stringify(join(folder, name))} }
+`;
+  expect((await provision('apply', [], withFile('first.pem'))).code).toBe(0);
+  expect((await provision('plan', [], withFile('first.pem'))).code).toBe(0);
+  expect((await provision('plan', [], withFile('second.pem'))).stdout).toContain('+ certificate of caller');
+  const { code, stdout, stderr } = await provision('apply', [], withFile('second.pem'));
+  expect([code, (stdout + stderr).includes('PRIVATE KEY')]).toEqual([0, false]);
+  const { appId, keyCredentials } = await found('caller');
+  expect(keyCredentials).toHaveLength(2);
+  for (const name of ['first.pem', 'second.pem']) {
+    const ran = await runCommand(['token', '--scope', `${(await found('api')).appId}/.default`, '--claims'], {
+      env: {
+        ...env(),
+        AZURE_CLIENT_ID: appId,
+        AZURE_CLIENT_SECRET: '',
+        AZURE_CLIENT_CERTIFICATE_PATH: join(folder, name),
+      },
+    });
+    expect([ran.stderr, ran.code]).toEqual(['', 0]);
+    expect(JSON.parse(ran.stdout)).toMatchObject({ azp: appId, azpacr: '2', roles: ['r'] });
+  }
 });
 
 describe('places for the secret', () => {
