@@ -134,7 +134,11 @@ describe('docker compose up', () => {
       const lines = await system.lines();
       for (const { service, record } of lines)
         expect([service, 'records-api']).toContain(record?.['service.name']);
-      checkLines(lines, await system.secrets());
+      const secrets = await system.secrets();
+      checkLines(lines, secrets);
+      const others = await system.lines(['postgres', 'valkey', 'database-password']);
+      expect(others.length).toBeGreaterThan(0);
+      expect(others.filter(({ text }) => secrets.some((secret) => text.includes(secret)))).toEqual([]);
 
       const traces = new Map(
         lines.flatMap(({ service, record }) =>
