@@ -130,9 +130,10 @@ const measure = async (engine: string, api: RecordsProcess): Promise<Result> => 
     rounds,
   );
   say(toTable(medians));
-  const growthMegabytes = Math.round(Math.max(imported.peak, exported.peak) - before);
+  const growth = [imported, exported].map(({ peak }) => Math.round(peak - before));
+  const growthMegabytes = Math.max(...growth);
   say(`  ${engine}: import ${Math.round(imported.ms)} ms, export ${Math.round(exported.ms)} ms`);
-  say(`  ${engine}: resident ${Math.round(before)} MiB, grew by ${growthMegabytes} MiB`);
+  say(`  ${engine}: resident ${Math.round(before)} MiB, grew by ${growth.join(' and ')} MiB`);
   return { medians, importMs: imported.ms, exportMs: exported.ms, growthMegabytes };
 };
 

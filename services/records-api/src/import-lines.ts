@@ -23,7 +23,10 @@ export async function* validPages(
   let page: RecordFields[] = [];
   let startMs = performance.now();
   for (let next = await lines.next(); !next.done; next = await lines.next()) {
-    page.push(...next.value.flatMap((line) => readRecord(line, errors)));
+    for (const line of next.value) {
+      const record = readRecord(line, errors);
+      if (record) page.push(record);
+    }
     if (errors.length > 0) throw nothingImported(errors);
     if (page.length >= pageSize || performance.now() - startMs >= pageMs) {
       yield page;
@@ -49,20 +52,20 @@ export const findErrors = async (
 const nothingImported = (errors: readonly LineError[]): ProblemError =>
   invalidRequest(422, 'Nothing was imported: some lines are no records.', errors);
 
-const readRecord = ({ number: line, text }: Line, errors: LineError[]): RecordFields[] => {
+const readRecord = ({ number: line, text }: Line, errors: LineError[]): RecordFields | undefined => {
   if (text === undefined) {
     errors.push({ line, pointer: '', detail: 'is no UTF-8, or longer than 64 KiB' });
-    return [];
+    return undefined;
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     errors.push({ line, pointer: '', detail: 'is no JSON' });
-    return [];
+    return undefined;
   }
   const result = recordLine.safeParse(value);
-  if (result.success) return [result.data];
+  if (result.success) return result.data;
   errors.push(...partsOf(result.error).map((part) => ({ line, ...part })));
-  return [];
+  return undefined;
 };
