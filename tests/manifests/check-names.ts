@@ -52,5 +52,8 @@ export const checkNames: readonly string[] = [
     unique-service-selectors no-aks-labels csi-driver pod-disruption-budget`,
   ),
   ...named('pod-security', 'enforce-restricted restricted-volumes'),
-  ...named('countersign', 'no-secret workload-identity access drain scale quota migration-first'),
+  ...named(
+    'countersign',
+    'no-secret workload-identity access addresses ports drain scale quota migration-first',
+  ),
 ];

@@ -1,6 +1,7 @@
 /** Who reaches whom. */
 import { nameOf, ofKind, selects, specOf, workloadsOf, type Manifest, type Selector } from '../manifest.ts';
-import { aimedAt, anyObject, complain, remove, type Rule } from './rule.ts';
+import { environmentOf } from '../environment.ts';
+import { aimedAt, anyObject, anyWorkload, complain, remove, type Rule } from './rule.ts';
 
 interface Policy {
   podSelector: Selector;
@@ -53,6 +54,16 @@ const redirectsToTls = ({ rules }: Route): boolean =>
   rules.every(({ filters = [] }) =>
     filters.some(({ requestRedirect }) => requestRedirect?.scheme === 'https'),
   );
+
+/** Addresses without a dot in their host. */
+const inCluster = /(?:https?|rediss?|postgres):\/\/(?:[^@\s/]*@)?([a-z0-9-]+):(\d+)/g;
+
+/** Which setting says where a container listens, by the port's name. */
+const portSettings: Readonly<Record<string, readonly string[]>> = {
+  http: ['PORT'],
+  https: ['PORT'],
+  metrics: ['METRICS_PORT', 'ADMIN_PORT'],
+};
 
 export const networkRules: readonly Rule[] = [
   {
@@ -181,6 +192,49 @@ export const networkRules: readonly Rule[] = [
       Object.assign(specOf<ServiceSpec>(anyObject(objects, 'Service')).ports[0] ?? {}, {
         targetPort: 'other',
       }),
+  },
+  {
+    title: 'addresses in the configuration are services that are there',
+    answers: ['countersign/addresses'],
+    find: (objects) =>
+      ofKind(objects, 'ConfigMap').flatMap((object) => {
+        const addresses = [
+          ...Object.values(object.data ?? {})
+            .join('\n')
+            .matchAll(inCluster),
+        ];
+        return complain(
+          addresses,
+          ([, host, port]) =>
+            !ofKind(objects, 'Service').some(
+              (service) =>
+                service.metadata.name === host &&
+                service.metadata.namespace === object.metadata.namespace &&
+                specOf<ServiceSpec>(service).ports.some((own) => own.port === Number(port)),
+            ),
+          ([address]) => `${nameOf(object)}: nothing is at ${address}`,
+        );
+      }),
+    spoil: (objects) =>
+      Object.assign(anyObject(objects, 'ConfigMap').data ?? {}, { RECORDS_API_URL: 'http://records-api:1' }),
+  },
+  {
+    title: 'containers listen on the ports that they name',
+    answers: ['countersign/ports'],
+    find: (objects) =>
+      workloadsOf(objects).flatMap((workload) =>
+        workload.pod.containers.flatMap((container) => {
+          const environment = environmentOf(objects, workload, container);
+          return complain(
+            container.ports ?? [],
+            ({ name = '', containerPort }) =>
+              portSettings[name]?.every((setting) => environment[setting] !== String(containerPort)) === true,
+            ({ name }) => `${nameOf(workload.object)} does not listen on its port ${name}`,
+          );
+        }),
+      ),
+    spoil: (objects) =>
+      Object.assign(anyWorkload(objects).pod.containers[0]?.ports?.[0] ?? {}, { containerPort: 9999 }),
   },
   {
     title: 'no two services select the same',
