@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { issueSigningCertificate } from '../../../services/local-entra/src/certificates/issue-certificate.ts';
 import { type LocalEntra, startLocalEntra } from '@countersign/local-entra';
 import { createEntraNetwork, createTokenSource } from '@countersign/shared-auth';
-import { Agent, fetch, MockAgent } from 'undici';
+import { Agent, type Dispatcher, fetch, MockAgent } from 'undici';
 import { localTenantId } from '../src/local-system.ts';
 import { createGraphClient } from '../src/provision/graph-client.ts';
 import { parseProvisionFile } from '../src/provision/provision-file.ts';
@@ -444,6 +444,16 @@ describe('drift is planned and mended', () => {
   });
 });
 
+/** Sends a request, and loses its answer. */
+const withoutAnswer: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+  dispatch(options, {
+    onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
+    onResponseStart: (controller) => controller.abort(new Error('killed')),
+    onResponseData: () => {},
+    onResponseEnd: () => {},
+    onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
+  });
+
 /** What `createProvisioner` is given by the command, on a clock of its own. */
 const open = async (
   dispatcher: Agent,
@@ -539,6 +549,19 @@ describe('weather', () => {
     expect(await stateOf()).toEqual(wantedState);
   });
 
+  test('an answer that is lost at every change is survived', async () => {
+    const sent = new Set<string>();
+    const losing = agent.compose((dispatch) => (options, handler) => {
+      const request = `${options.method} ${options.path} ${JSON.stringify(options.headers)}`;
+      const isFirst = options.method !== 'GET' && !sent.has(request.replaceAll(/[\da-f-]{36}/g, ''));
+      sent.add(request.replaceAll(/[\da-f-]{36}/g, ''));
+      return (isFirst ? withoutAnswer(dispatch) : dispatch)(options, handler);
+    });
+    await applyAll(await open(losing as unknown as Agent, async () => {}));
+    expect(sent.size).toBeGreaterThan(6);
+    expect(await stateOf()).toEqual(wantedState);
+  });
+
   test('secrets and grants that take a minute to be known are waited for', async () => {
     entra.delayPropagation({ secrets: 60, roles: 90 });
     const waits: number[] = [];
@@ -567,14 +590,7 @@ describe('killed at any step and run again, it ends in the same state', () => {
       changes += options.method === 'GET' ? 0 : 1;
       if (changes < atChange) return dispatch(options, handler);
       if (changes === atChange && isAnswered && options.method !== 'GET') {
-        return dispatch(options, {
-          ...handler,
-          onRequestStart: (controller: never, context: never) =>
-            handler.onRequestStart?.(controller, context),
-          onResponseStart: (controller: { abort: (reason: Error) => void }) =>
-            controller.abort(new Error('killed')),
-          onResponseError: (controller: never, error: never) => handler.onResponseError?.(controller, error),
-        });
+        return withoutAnswer(dispatch)(options, handler);
       }
       throw new Error('killed');
     });
@@ -593,6 +609,10 @@ describe('killed at any step and run again, it ends in the same state', () => {
     // The last ones: writes of files and tokens, which are no changes of Graph.
     const result = await killed.carryOut(changes, () => {}).catch((error: Error) => error.message);
     expect(result).toMatch(/killed/);
+    const arrived = entra.requests
+      .list()
+      .filter(({ method, path }) => method !== 'GET' && path.startsWith('/v1.0'));
+    expect(arrived).toHaveLength(isAnswered ? step : step - 1);
     await applyAll(await open(agent, async () => {}));
     expect(await stateOf()).toEqual(wantedState);
     expect((await provision('plan')).code).toBe(0);

@@ -1,8 +1,8 @@
-import type { GraphClient, GraphError } from './graph-client.ts';
+import { type GraphClient, GraphError } from './graph-client.ts';
 import { creationBody, type Change, roleNamed, urisOf } from './plan.ts';
 import type { ProvisionFile, WantedApplication } from './provision-file.ts';
 import type { SecretPlace } from './secret-place.ts';
-import { keyOf, type GraphApplication, type GraphPrincipal } from './tenant-state.ts';
+import { keyOf, type GraphApplication, type GraphFederation, type GraphPrincipal } from './tenant-state.ts';
 
 export interface CarryOutDependencies {
   file: ProvisionFile;
@@ -97,9 +97,20 @@ export const createCarryOut = ({
     const { id } = await applicationOf(wanted);
     const path = `applications/${id}/federatedIdentityCredentials`;
     const body = { issuer, subject, audiences: [audience] };
-    const current = (await graph.list<{ id: string; name: string }>(path)).find((each) => each.name === name);
-    if (current === undefined) await graph.request('POST', path, { body: { name, ...body }, ...retried });
-    else await graph.request('PATCH', `${path}/${current.id}`, { body });
+    const find = async (): Promise<GraphFederation | undefined> =>
+      (await graph.list<GraphFederation>(path)).find((each) => each.name === name);
+    const current = await find();
+    if (current !== undefined) {
+      await graph.request('PATCH', `${path}/${current.id}`, { body });
+      return;
+    }
+    try {
+      await graph.request('POST', path, { body: { name, ...body }, ...retried });
+    } catch (error) {
+      // Made already, when the answer to a first attempt was lost.
+      const made = error instanceof GraphError && error.status === 400 ? await find() : undefined;
+      if (made?.issuer !== issuer || made.subject !== subject) throw error;
+    }
   };
 
   /** The array is replaced as a whole: the keys that are there go along. */
