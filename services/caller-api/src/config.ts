@@ -2,6 +2,7 @@ import {
   certificatesFileSetting,
   commonSettings,
   ConfigError,
+  fileTextSetting,
   guidSetting,
   httpsOriginSetting,
   httpUrlSetting,
@@ -10,7 +11,24 @@ import {
   portSetting,
   readableFileSetting,
 } from '@countersign/service-kit';
+import type { CacheKey } from '@countersign/shared-auth';
 import { z } from 'zod';
+
+/** A file of AES-256 keys, a line each: `id:` and 32 bytes in base64. The first encrypts, all decrypt. */
+const cacheKeysSetting = fileTextSetting.transform((text, context): readonly CacheKey[] => {
+  const keys = text
+    .trim()
+    .split(/\s*\n\s*/)
+    .map((line) => {
+      const [, id = '', encoded = ''] = /^([\w-]+):([\w+/]{43}=)$/.exec(line) ?? [];
+      return { id, key: Buffer.from(encoded, 'base64') };
+    });
+  if (keys.every(({ key }) => key.length === 32) && new Set(keys.map(({ id }) => id)).size === keys.length)
+    return keys;
+  const message = 'names a file whose lines are not a name, a colon and 32 bytes in base64, each name once';
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
 
 const roleSetting = z.string().regex(/^[\w.:-]{1,120}$/, 'must be the value of an app role');
 
@@ -66,6 +84,15 @@ export const configSchema = z.object({
     .regex(/^[1-9]\d{0,5}$/, 'must be a number of milliseconds')
     .default('10000')
     .transform(Number),
+  /** A redis: or rediss: URL of Valkey or Redis, where replicas share their tokens. Default: each keeps its own. */
+  TOKEN_CACHE_URL: z
+    .url({ protocol: /^rediss?$/, error: 'must be a redis: URL' })
+    .refine((url) => new URL(url).password === '', 'must not hold a password: TOKEN_CACHE_PASSWORD_FILE does')
+    .optional(),
+  /** With it: the keys that encrypt what is kept there. */
+  TOKEN_CACHE_KEY_FILE: cacheKeysSetting.optional(),
+  /** The password of that server. */
+  TOKEN_CACHE_PASSWORD_FILE: fileTextSetting.transform((text) => text.trim()).optional(),
   /** PEM certificates to trust on top of the system's, for a local-entra or a company's proxy. */
   CA_FILE: certificatesFileSetting.optional(),
 });
@@ -108,6 +135,12 @@ export const parseCallerConfig = (env: Readonly<Record<string, string | undefine
   }
   if (credentials.filter((name) => config[name] !== undefined).length !== 1) {
     problems.push(`one of ${credentials.join(', ')} has to be set`);
+  }
+  if ((config.TOKEN_CACHE_URL === undefined) !== (config.TOKEN_CACHE_KEY_FILE === undefined)) {
+    problems.push('TOKEN_CACHE_URL and TOKEN_CACHE_KEY_FILE go together');
+  }
+  if (config.TOKEN_CACHE_PASSWORD_FILE !== undefined && config.TOKEN_CACHE_URL === undefined) {
+    problems.push('TOKEN_CACHE_PASSWORD_FILE needs TOKEN_CACHE_URL');
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return config;

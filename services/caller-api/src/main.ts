@@ -15,9 +15,12 @@ import {
   type ClientCredential,
   createDownstreamApi,
   createEntraNetwork,
+  createRedisTokenStore,
+  createSharedTokenCache,
   createTokenSource,
   createTokenVerifier,
   type EntraNetwork,
+  type SharedTokenCache,
   type TokenSource,
 } from '@countersign/shared-auth';
 import { type AccessMode, createAccess } from './access.ts';
@@ -39,15 +42,30 @@ const credentialOf = (config: CallerConfig): ClientCredential => {
 const networkOf = ({ CA_FILE: ca }: CallerConfig): EntraNetwork =>
   createEntraNetwork(ca === undefined ? {} : { ca });
 
-const tokensOf = (config: CallerConfig, observer: AuthObserver = {}): TokenSource =>
-  createTokenSource({
+const sharedCacheOf = (config: CallerConfig, observer: AuthObserver): SharedTokenCache | undefined => {
+  const { TOKEN_CACHE_URL: url, TOKEN_CACHE_KEY_FILE: keys, TOKEN_CACHE_PASSWORD_FILE: password } = config;
+  if (url === undefined || keys === undefined) return undefined;
+  const { CA_FILE: ca } = config;
+  const store = createRedisTokenStore({
+    url,
+    ...(password !== undefined && { password }),
+    ...(ca !== undefined && { ca }),
+  });
+  return createSharedTokenCache({ store, keys, observer });
+};
+
+const tokensOf = (config: CallerConfig, observer: AuthObserver = {}): TokenSource => {
+  const sharedCache = sharedCacheOf(config, observer);
+  return createTokenSource({
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.AZURE_CLIENT_ID,
     credential: credentialOf(config),
     network: networkOf(config),
     observer,
+    ...(sharedCache && { sharedCache }),
   });
+};
 
 const accessModeOf = (config: CallerConfig, observer: AuthObserver): AccessMode => {
   if (config.ACCESS_MODE === 'anonymous') {
@@ -74,7 +92,14 @@ const runCallerApi = async (): Promise<void> => {
   const config = parseCallerConfig(process.env);
   const logger = createLogger({ ...service, level: config.LOG_LEVEL });
   const metrics = createMetrics(service);
-  const observer: AuthObserver = { ...keyEvents(metrics), ...callEvents(metrics, ['records-api']) };
+  const observer: AuthObserver = {
+    ...keyEvents(metrics),
+    ...callEvents(metrics, ['records-api']),
+    sharedCacheChanged: ({ isWorking, error }) =>
+      isWorking
+        ? logger.info('tokens are shared again')
+        : logger.warn({ err: error }, 'the token cache fails; this process keeps its tokens for itself'),
+  };
   const mode = accessModeOf(config, observer);
   if (mode.mode === 'anonymous') {
     const may = mode.writes ? 'reads and writes' : 'reads';
