@@ -1,8 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,22 +10,13 @@ import { type LocalApplication, type LogLine } from '@countersign/cli';
 import { DockerComposeEnvironment } from 'testcontainers';
 import { Agent, fetch, type RequestInit, type Response } from 'undici';
 import { takeTokenFrom } from './entra-container.ts';
+import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The services that are ours, and so log JSON. */
 export const services = ['local-entra', 'records-api', 'caller-api', 'gateway', 'records-migrate'] as const;
-
-/** A container that is started again would get another port of Docker's choice. */
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-};
 
 /** Runs `docker`. Resolves to its standard output, rejects with all of its output. */
 export const docker = async (...parameters: string[]): Promise<string> => {

@@ -9,12 +9,13 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './free-port.ts';
 
 const restMs = 60_000;
 const ours = ['gateway', 'caller-api', 'records-api', 'local-entra'];
 
 const clone = mkdtempSync(join(tmpdir(), 'countersign-measure-'));
-const environment = { ...process.env, GATEWAY_PORT: '0' };
+const environment = { ...process.env, GATEWAY_PORT: String(await freePort()) };
 const run = (command: string, ...parameters: string[]): string =>
   execFileSync(command, parameters, {
     cwd: clone,
@@ -58,7 +59,7 @@ const watched = async (): Promise<number> => {
   });
   writeFileSync(page, readFileSync(page, 'utf8').replace('<h1>Records</h1>', '<h1>Watched</h1>'));
   const startMs = performance.now();
-  const url = `http://${compose('port', 'gateway', '8080')}/caller/records`;
+  const url = `http://localhost:${environment.GATEWAY_PORT}/caller/records`;
   while (performance.now() - startMs < restMs) {
     const response = await fetch(url, { headers: { accept: 'text/html' } }).catch(() => undefined);
     if ((await response?.text())?.includes('<h1>Watched</h1>')) break;

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, jest, test } from '@jest/globals';
 import { localApplications, localTenantId } from '@countersign/cli';
-import { composeIn, docker, freePort, startComposedSystem, textOfEnvironment } from './composed-system.ts';
+import { composeIn, docker, startComposedSystem, textOfEnvironment } from './composed-system.ts';
 import { startEntraContainer } from './entra-container.ts';
+import { freePort } from './free-port.ts';
 
 jest.setTimeout(300_000);
 
