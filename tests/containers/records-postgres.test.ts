@@ -95,7 +95,8 @@ test('a server that falls silent: 503 with Retry-After, and other connections wh
 
 test('a migration waits for another one longer than for a statement', async () => {
   const settings = { ...(await server.newDatabase()), DATABASE_STATEMENT_TIMEOUT_MS: '100' };
-  const { writes, reads, close } = open(settings);
+  const database = open(settings);
+  const { writes, reads } = database;
   const adapter = new PostgresAdapter();
   let step = Promise.resolve();
   const over = new AbortController();
@@ -109,7 +110,7 @@ test('a migration waits for another one longer than for a statement', async () =
   });
   await expect(step).resolves.toBeUndefined();
   await assertMigrated(reads, 'postgres');
-  await close();
+  await database.close();
 });
 
 const count = Number(process.env['GENERATED_REQUESTS'] ?? 500);
