@@ -289,6 +289,7 @@ describe('a network cut', () => {
     ['caller-api', 'caller-entra'],
     ['records-api', 'records-entra'],
     ['gateway', 'limits'],
+    ['caller-api', 'tokens'],
   ])('that takes %s off %s is not noticed', (service, network) =>
     survives(`${network} cut`, () => cut(service, network)),
   );

@@ -161,7 +161,7 @@ describe('docker compose up', () => {
     explained(async () => {
       const secret = await system.compose('exec', '-T', 'caller-api', 'cat', '/run/client-secret');
       expect(await system.secrets()).toContain(secret);
-      expect(await system.compose('exec', '-T', 'caller-api', 'ls', '-A', '/secrets')).toBe('');
+      expect(await system.compose('exec', '-T', 'caller-api', 'ls', '-A', '/secrets')).toBe('token-cache');
       const resolves = (service: string, name: string): Promise<string> =>
         system.compose(
           'exec',
@@ -174,7 +174,7 @@ describe('docker compose up', () => {
       expect(await resolves('records-api', 'postgres')).toBe('true');
       expect(await resolves('gateway', 'postgres')).toBe('false');
       expect(await resolves('caller-api', 'postgres')).toBe('false');
-      expect(await resolves('caller-api', 'valkey')).toBe('false');
+      expect(await resolves('records-api', 'valkey')).toBe('false');
       for (const service of ['gateway', 'caller-api', 'records-api', 'local-entra']) {
         expect(await system.compose('exec', '-T', service, 'id', '-u')).toBe('10001');
         await expect(system.compose('exec', '-T', service, 'touch', '/app/written')).rejects.toThrow(
@@ -188,6 +188,23 @@ describe('docker compose up', () => {
         ).split('\n'),
       );
       for (const each of await system.secrets()) expect(environments).not.toContain(each);
+    }),
+  );
+
+  test(
+    'a caller-api that starts anew has its token from Valkey',
+    explained(async () => {
+      const id = 'after-a-restart';
+      await system.compose('restart', 'caller-api');
+      await system.compose('up', '--detach', '--wait', '--no-deps', 'caller-api');
+      const response = await system.fetch(`${system.gatewayUrl}/caller/records`, {
+        headers: { 'x-request-id': id },
+      });
+      expect(response.status).toBe(200);
+      const lines = (await system.lines()).filter(({ record }) => record?.['request_id'] === id);
+      expect(new Set(lines.map(({ service }) => service))).toEqual(
+        new Set(['gateway', 'caller-api', 'records-api']),
+      );
     }),
   );
 
