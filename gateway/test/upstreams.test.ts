@@ -222,40 +222,47 @@ describe('names', () => {
 });
 
 describe('health checks', () => {
-  test('leave out an address that says it is not healthy, and take it back', async () => {
-    let healthy = false;
-    let asked = (): void => {};
-    const origin = await startUpstream((request, response) => {
-      if (request.url === '/healthz') asked();
-      response.writeHead(request.url === '/healthz' && !healthy ? 503 : 200).end('ok');
-    });
-    const states: unknown[] = [];
+  test('leave out an address that says it is not healthy, unless all do, and take it back', async () => {
+    const sick = new Set(['a']);
+    const start = (name: string): Promise<string> =>
+      startUpstream((request, response) => {
+        response.writeHead(request.url === '/healthz' && sick.has(name) ? 503 : 200).end(name);
+      });
+    const origins = [await start('a'), await start('b')];
+    const states = new Map<string, string>();
     let changed = (): void => {};
     const { url } = await gatewayTo(
-      [origin],
+      origins,
       { healthCheck: { path: '/healthz', intervalMs: 1 } },
       {},
       {
         upstreams: {
-          report: (event: { state?: { state: string } }) => {
-            states.push(event.state?.state);
+          report: ({ state }: { state?: { origin: string; state: string } }) => {
+            if (state) states.set(state.origin, state.state);
             changed();
           },
         },
       },
     );
-    const next = () =>
-      new Promise<void>((resolve) => {
-        changed = resolve;
-        asked = () => undefined;
-      });
-    if (states.length === 0) await next();
-    expect((await fetch(`${url}/x`)).status).toBe(503);
-    const back = next();
-    healthy = true;
-    await back;
-    expect((await fetch(`${url}/x`)).status).toBe(200);
-    expect(states).toEqual(['unhealthy', 'available']);
+    const untilStates = async (...wanted: (string | undefined)[]): Promise<void> => {
+      while (origins.some((origin, index) => states.get(origin) !== wanted[index]))
+        await new Promise<void>((resolve) => {
+          changed = resolve;
+        });
+    };
+    const answers = async (): Promise<Set<string>> => {
+      const names = new Set<string>();
+      for (let count = 0; count < 4; count += 1) names.add(await (await fetch(`${url}/x`)).text());
+      return names;
+    };
+    await untilStates('unhealthy', undefined);
+    expect(await answers()).toEqual(new Set(['b']));
+    sick.add('b');
+    await untilStates('unhealthy', 'unhealthy');
+    expect(await answers()).toEqual(new Set(['a', 'b']));
+    sick.delete('a');
+    await untilStates('available', 'unhealthy');
+    expect(await answers()).toEqual(new Set(['a']));
   });
 });
 

@@ -11,6 +11,8 @@ export interface Endpoint {
   readonly outstanding: number;
   /** Whether it may be chosen now. One that was left out is tried by a single request first. */
   isAvailable(): boolean;
+  /** Whether it may be tried where no address is available: a health check may be late or wrong, failures are not. */
+  mayBeTried(): boolean;
   /** Milliseconds until it may be tried again; 0 when it may now. */
   retryInMs(): number;
   /** A request goes out. */
@@ -80,6 +82,7 @@ export const createEndpoint = ({
   let trial: EndpointUse | undefined;
   let healthy = true;
 
+  const mayBeTried = (): boolean => ejectionsInARow === 0 || (!trial && now() >= ejectedUntil);
   const state = (): EndpointState => ({
     origin,
     state: stateName(),
@@ -116,8 +119,9 @@ export const createEndpoint = ({
     get outstanding() {
       return outstanding;
     },
-    isAvailable: () => healthy && (ejectionsInARow === 0 || (!trial && now() >= ejectedUntil)),
-    retryInMs: () => (healthy ? Math.max(0, ejectedUntil - now()) : 1_000),
+    isAvailable: () => healthy && mayBeTried(),
+    mayBeTried,
+    retryInMs: () => Math.max(0, ejectedUntil - now()),
     begin() {
       outstanding += 1;
       const use: EndpointUse = {

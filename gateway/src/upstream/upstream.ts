@@ -118,16 +118,23 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     [...endpoints.values()].map(({ endpoint }) => endpoint),
   );
 
-  const choose = (except?: Endpoint): Endpoint | undefined => {
+  const leastBusy = (may: (endpoint: Endpoint) => boolean, except?: Endpoint): Endpoint | undefined => {
     let best: Endpoint | undefined;
-    // Ties go around, or the first address would get all the requests of a quiet service.
-    turn += 1;
     for (let index = 0; index < candidates.length; index += 1) {
       const endpoint = candidates[(index + turn) % candidates.length] as Endpoint;
-      if (endpoint === except || !endpoint.isAvailable()) continue;
+      if (endpoint === except || !may(endpoint)) continue;
       if (best === undefined || endpoint.outstanding < best.outstanding) best = endpoint;
     }
-    return best ?? (except?.isAvailable() && endpoints.has(except.origin) ? except : undefined);
+    return best;
+  };
+  const choose = (except?: Endpoint): Endpoint | undefined => {
+    // Ties go around, or the first address would get all the requests of a quiet service.
+    turn += 1;
+    return (
+      leastBusy(isAvailable, except) ??
+      (except?.isAvailable() && endpoints.has(except.origin) ? except : undefined) ??
+      leastBusy(mayBeTried)
+    );
   };
 
   return {
@@ -142,7 +149,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     },
     state: () => ({
       name,
-      breaker: [...endpoints.values()].some(({ endpoint }) => endpoint.isAvailable()) ? 'closed' : 'open',
+      breaker: [...endpoints.values()].some(({ endpoint }) => endpoint.mayBeTried()) ? 'closed' : 'open',
       inFlight: admission.inFlight,
       queued: admission.queued,
       retries: retries.taken,
@@ -158,3 +165,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     },
   };
 };
+
+const isAvailable = (endpoint: Endpoint): boolean => endpoint.isAvailable();
+/** As Envoy's panic mode: where every address fails its check, to refuse everybody helps nobody. */
+const mayBeTried = (endpoint: Endpoint): boolean => endpoint.mayBeTried();
