@@ -17,8 +17,8 @@ const rounds = Number(process.env['ROUNDS'] ?? 15);
 const maxPageRatio = 1.5;
 const maxGrowthMegabytes = 50;
 
-/** As docker-compose.yml sets it. */
-const smallYoungGeneration = { NODE_OPTIONS: '--max-semi-space-size=8' };
+/** As in docker-compose.yml: the young generation that it sets, and 75 % of its 384 MB. */
+const shippedHeap = { NODE_OPTIONS: '--max-semi-space-size=8 --max-old-space-size=288' };
 
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
 
@@ -138,14 +138,14 @@ const measure = async (engine: string, api: RecordsProcess): Promise<Result> => 
 };
 
 const measureSqlite = async (): Promise<[Result, Baseline]> => {
-  await using api = await startRecordsProcess(smallYoungGeneration);
+  await using api = await startRecordsProcess(shippedHeap);
   return [await measure('sqlite', api), await sqliteLoop(count)];
 };
 
 const measurePostgres = async (): Promise<[Result, Baseline]> => {
   await using server = await startPostgres();
   const settings = await server.newDatabase();
-  await using api = await startRecordsProcess({ ...settings, ...smallYoungGeneration });
+  await using api = await startRecordsProcess({ ...settings, ...shippedHeap });
   const result = await measure('postgres', api);
   const { pathname } = new URL(settings.DATABASE_URL);
   const copy = await postgresCopy({
