@@ -57,6 +57,8 @@ const watched = async (): Promise<number> => {
       if (String(text).includes('Watch enabled')) resolve();
     });
   });
+  // It says so a moment before it does.
+  await after(3_000);
   writeFileSync(page, readFileSync(page, 'utf8').replace('<h1>Records</h1>', '<h1>Watched</h1>'));
   const startMs = performance.now();
   const url = `http://localhost:${environment.GATEWAY_PORT}/caller/records`;
