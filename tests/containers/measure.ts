@@ -102,6 +102,8 @@ try {
     secondsOf(() => compose('build')),
     10,
   );
+  // To be watched, containers have to be those of their images.
+  compose('up', '--wait');
   note('watch: page after a change, s', await watched(), 30);
 } finally {
   compose('down', '--volumes');
