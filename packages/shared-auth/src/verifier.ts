@@ -8,6 +8,7 @@ import type { EntraNetwork } from './network.ts';
 import type { AuthObserver } from './observer.ts';
 import { createPrincipalCache, digestOf } from './principal-cache.ts';
 import { toPrincipal, type Principal } from './principal.ts';
+import { RecentDigests } from './recent-digests.ts';
 import { createTrust, type Trust, type TrustOptions } from './trust.ts';
 
 export interface TokenVerifierOptions extends TrustOptions {
@@ -134,6 +135,7 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     },
   });
 
+  const recent = new RecentDigests();
   const counts = { hits: 0, misses: 0 };
 
   const verifyAnew = async (
@@ -182,19 +184,24 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
 
   /** What stands for a token in the cache; undefined for one that is not looked for there. */
   const idOf = (token: string): string | undefined =>
-    maxCachedTokens === 0 || token.length > maxTokenLength ? undefined : digestOf(token);
+    maxCachedTokens === 0 || token.length > maxTokenLength
+      ? undefined
+      : (recent.get(token) ?? digestOf(token));
 
-  const recallById = (id: string | undefined): Principal | undefined => {
-    const principal = id === undefined ? undefined : cache.get(id, clock());
-    if (principal !== undefined) counts.hits += 1;
+  const recallAs = (id: string | undefined, token: string): Principal | undefined => {
+    if (id === undefined) return undefined;
+    const principal = cache.get(id, clock());
+    if (principal === undefined) return undefined;
+    counts.hits += 1;
+    recent.add(token, id);
     return principal;
   };
 
   return {
-    recall: (token) => recallById(idOf(token)),
+    recall: (token) => recallAs(idOf(token), token),
     verify(token, verifyOptions: EngineVerifyOptions = {}) {
       const id = idOf(token);
-      const principal = recallById(id);
+      const principal = recallAs(id, token);
       return principal === undefined ? verifyAnew(token, id, verifyOptions) : Promise.resolve(principal);
     },
     async ready() {
