@@ -37,17 +37,27 @@ const membersOf = (ctx: ParameterizedContext<ServiceState>, ms: number, complete
   if (ids.parentSpanId !== undefined) members += `,"parent_span_id":"${ids.parentSpanId}"`;
   members += `,"trace_flags":"${ids.traceFlags}","start":"${isoTime(Date.now() - ms)}"`;
   members += `,"duration_ms":${Math.round(ms * 1_000) / 1_000},"http.request.method":"${req.method}"`;
-  if (route !== undefined) members += `,"http.route":${JSON.stringify(route)}`;
-  members += `,"url.path":${JSON.stringify(pathOf(ctx))}`;
-  if (status !== undefined) members += `,"http.response.status_code":${JSON.stringify(status)}`;
+  if (route !== undefined) members += `,"http.route":${json(route)}`;
+  members += `,"url.path":${json(pathOf(ctx))}`;
+  if (status !== undefined) members += `,"http.response.status_code":${json(status)}`;
   if (!complete) members += ',"aborted":true';
   for (const name in logFields) {
     const value = logFields[name];
     if (value === undefined || ownMembers.has(name)) continue;
-    members += `,${JSON.stringify(name)}:${JSON.stringify(value instanceof Error ? describeError(value) : value)}`;
+    members += `,${json(name)}:${json(value)}`;
   }
   return members;
 };
+
+/** Most values need no encoding, and to see that is cheaper. */
+const json = (value: unknown): string => {
+  if (typeof value === 'string' && needsNoEscape.test(value)) return `"${value}"`;
+  if (Number.isFinite(value)) return String(value);
+  return JSON.stringify(value instanceof Error ? describeError(value) : value);
+};
+
+/** RFC 8259 §7, of ASCII. */
+const needsNoEscape = /^[ !#-[\]-~]*$/;
 
 /** Members that are written before `logFields`: a name stands once in a record. */
 const ownMembers: ReadonlySet<string> = new Set([

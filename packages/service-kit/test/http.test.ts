@@ -149,6 +149,37 @@ describe('the log', () => {
     ]);
   });
 
+  test.each([
+    'a "quoted" back\\slash',
+    'line\nbreak, tab\t and \0 and \u001f',
+    'DEL \u007f, é, 日本, 🙂 and \u2028',
+    '',
+    0.1,
+    -0,
+    1e21,
+    true,
+    null,
+    { deep: ['"'] },
+  ])('encodes a field of %j, in its value and in its name', async (value) => {
+    const name = `name of ${JSON.stringify(value)}`;
+    const { url, completed } = await startService((ctx) => {
+      ctx.state.logFields[name] = value;
+      ctx.body = 'ok';
+    });
+    await fetch(url);
+    const [record] = await completed;
+    expect(record?.[name]).toEqual(JSON.parse(JSON.stringify(value)));
+  });
+
+  test.each([NaN, Infinity])('says %s as JSON does, by null', async (value) => {
+    const { url, completed } = await startService((ctx) => {
+      ctx.state.logFields['number'] = value;
+      ctx.body = 'ok';
+    });
+    await fetch(url);
+    expect(await completed).toMatchObject([{ number: null }]);
+  });
+
   test('keeps tokens and the requests that errors carry out', async () => {
     const { url, completed } = await startService(() => {
       throw Object.assign(new Error('failed with eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln in the text'), {
