@@ -9,7 +9,8 @@ import {
 } from '@countersign/service-kit';
 import Koa, { type ParameterizedContext } from 'koa';
 import type { GatewayMetrics } from './admin/metrics.ts';
-import { SortedRequestHeaders } from './headers/request-headers.ts';
+import { sortedHeadersOf } from './client-request.ts';
+import type { SortedRequestHeaders } from './headers/request-headers.ts';
 import type { Forward } from './proxy/forward.ts';
 import { ClientGoneError } from './proxy/request-body.ts';
 
@@ -45,8 +46,8 @@ export class GatewayKoa extends Koa<ServiceState> {
 
   /** Called by Koa's `callback()` for each request. */
   async handleRequest(ctx: Context, stack: Stack): Promise<void> {
+    const headers = sortedHeadersOf(ctx.req);
     if (probes.has(ctx.req.url as string)) return handleByKoa.call(this, ctx, stack);
-    const headers = new SortedRequestHeaders(ctx.req.rawHeaders);
     this.#observe(ctx, headers);
     ctx.res.statusCode = 404;
     // Node reads nothing that was sent together with an offer to switch.

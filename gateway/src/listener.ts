@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
 import { networkOf, type TrustedProxies, withoutMapping } from './headers/client-address.ts';
 import { limitIdleClients } from './client-idle.ts';
+import { ClientRequest } from './client-request.ts';
 import { inTurn } from './in-turn.ts';
 import { type KeyPair, secureContextOf } from './key-pair.ts';
 import type { UpgradeRequest } from './proxy/switch-protocols.ts';
@@ -35,6 +36,8 @@ const wantsWebSocket = ({ method, headers }: IncomingMessage): boolean =>
 
 const limits = {
   shouldUpgradeCallback: wantsWebSocket,
+  // Most requests have no body, and need none of what Node does to read one.
+  optimizeEmptyRequests: true,
   // Slow heads hold a connection for nothing; Node's default is a minute.
   headersTimeout: 10_000,
   // Bodies are bounded by the idle timeout, which a long upload that moves does not hit.
@@ -101,7 +104,7 @@ const createProtocolServer = ({ handle, protocol, tls }: ListenerOptions): Serve
     return createSecureServer(settings as never, handle as never) as unknown as Server;
   }
   if (protocol === 'h2c') return createHttp2Server(http2Limits, handle as never) as unknown as Server;
-  return createServer(limits, handle);
+  return createServer({ ...limits, IncomingMessage: ClientRequest }, handle);
 };
 
 const limitByAddress = (

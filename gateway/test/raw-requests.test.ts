@@ -375,6 +375,24 @@ describe.each([
       expect(statuses(taken.answer)).toEqual(['100', '200']);
       expect(taken.requests[0]).not.toMatch(/expect/i);
     });
+
+    test.each([
+      ['Expect: 100-continue\r\nExpect: other', ['100', '200']],
+      ['Expect: other\r\nExpect: 100-continue', ['100', '200']],
+      ['Expect: other', ['417']],
+    ])('%s: Node and gateway read the same', async (lines, answers) => {
+      const { answer } = await ask(
+        `POST /a HTTP/1.1\r\nHost: x\r\n${lines}\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc`,
+      );
+      expect(statuses(answer)).toEqual(answers);
+    });
+
+    test('of two offers to switch none is taken', async () => {
+      const offer = 'Upgrade: h2c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x';
+      const { answer, requests } = await ask(`GET /a HTTP/1.1\r\nHost: x\r\n${offer}\r\n\r\n`);
+      expect(statuses(answer)).toEqual(['200']);
+      expect(requests[0]).not.toMatch(/upgrade/i);
+    });
   });
 
   test('closing at every point of a request leaves nothing behind', async () => {

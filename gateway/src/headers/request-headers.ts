@@ -171,10 +171,10 @@ export class SortedRequestHeaders {
         this.transferEncoding = joined(this.transferEncoding, value);
         break;
       case 'expect':
-        this.expect = value;
+        this.expect = joined(this.expect, value);
         break;
       case 'upgrade':
-        this.upgrade = value;
+        this.upgrade = joined(this.upgrade, value);
         break;
       case 'x-request-id':
         this.stated['x-request-id'] = joined(this.stated['x-request-id'], value);
