@@ -1,6 +1,7 @@
 /**
  * What authentication costs on the whole way: client → gateway → caller-api → records-api → SQLite, with every check and
- * token, next to the same way without any. Both run at once, and are asked in turn.
+ * token, next to the same way without any. Both run at once, and are asked in turn. Processes of one program differ by
+ * some percent for as long as they live, so that it takes several sets of them.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,8 @@ import { startLocalEntra } from '@countersign/local-entra';
 import { Agent, request } from 'undici';
 import { start, type Started } from './system/processes.ts';
 
-const rounds = Number(process.env['ROUNDS'] ?? 60);
+const sets = Number(process.env['SETS'] ?? 9);
+const rounds = Number(process.env['ROUNDS'] ?? 12);
 const warmUpRounds = 10;
 const requestsPerRound = 100;
 const bar = 1.05;
@@ -30,7 +32,7 @@ const file = (name: string, text: string): string => {
 const routes = (access: string): string =>
   `routes:\n  - { path: /caller, upstream: caller-api, page: true, access: ${access} }\n`;
 
-/** Every service's own database, brought up to date. */
+/** Every set's own databases, brought up to date. */
 const database = (name: string): Record<string, string> => {
   const settings = { DATA_FOLDER: join(folder, name) };
   const migrate = fileURLToPath(new URL('../services/records-api/src/migrate.ts', import.meta.url));
@@ -45,47 +47,61 @@ const identity = {
   AZURE_TENANT_ID: localTenantId,
   CA_FILE: file('ca.pem', entra.ca),
 };
-const started: Started[] = [];
-const up = async (path: string, env: Record<string, string>): Promise<string> => {
-  const service = await start(path, env);
-  started.push(service);
-  return service.url;
-};
 
-const startPath = async (
-  isChecked: boolean,
-  callerSettings: Record<string, string>,
-  gatewaySettings: Record<string, string>,
-): Promise<string> => {
-  const name = isChecked ? 'checked' : 'unchecked';
-  const records = isChecked ? 'services/records-api/src/main.ts' : 'bench/system/unchecked-records.ts';
-  const caller = isChecked ? 'services/caller-api/src/main.ts' : 'bench/system/unchecked-caller.ts';
+/** How the two ways differ. */
+const programs = {
+  auth: {
+    records: 'services/records-api/src/main.ts',
+    caller: 'services/caller-api/src/main.ts',
+    callerSettings: {
+      ...identity,
+      ACCESS_MODE: 'app-role',
+      ACCESS_APP_ROLE: role,
+      AZURE_CLIENT_ID: localApplications.api2,
+      AZURE_CLIENT_SECRET_FILE: file('secret', entra.secrets['api2'] ?? ''),
+    },
+    gatewaySettings: {
+      ...identity,
+      APIS: `caller-api=${localApplications.api2}`,
+      ROUTES_FILE: file('auth.yaml', routes(`{ api: caller-api, policy: { appRole: ${role} } }`)),
+    },
+  },
+  'no-auth': {
+    records: 'bench/system/unchecked-records.ts',
+    caller: 'bench/system/unchecked-caller.ts',
+    callerSettings: {},
+    gatewaySettings: { ROUTES_FILE: file('no-auth.yaml', routes('public')) },
+  },
+} as const;
+type Way = keyof typeof programs;
+const ways = Object.keys(programs) as Way[];
+
+interface StartedWay {
+  url: string;
+  stop: () => Promise<void>;
+}
+
+const startWay = async (way: Way, set: number): Promise<StartedWay> => {
+  const { records, caller, callerSettings, gatewaySettings } = programs[way];
+  const started: Started[] = [];
+  const up = async (path: string, env: Record<string, string>): Promise<string> => {
+    const service = await start(path, env);
+    started.push(service);
+    return service.url;
+  };
   const recordsUrl = await up(records, {
     ...identity,
-    ...database(name),
+    ...database(`${way}-${set}`),
     API_CLIENT_ID: localApplications.api1,
   });
   const addressed = { RECORDS_API_URL: recordsUrl, RECORDS_API_SCOPE: recordsApiScope };
   const callerUrl = await up(caller, { ...callerSettings, ...addressed });
-  return up('gateway/src/main.ts', { ...gatewaySettings, UPSTREAMS: `caller-api=${callerUrl}` });
+  const url = await up('gateway/src/main.ts', { ...gatewaySettings, UPSTREAMS: `caller-api=${callerUrl}` });
+  const stop = async (): Promise<void> => {
+    for (const service of started.toReversed()) await service.stop();
+  };
+  return { url, stop };
 };
-
-const checkedUrl = await startPath(
-  true,
-  {
-    ...identity,
-    ACCESS_MODE: 'app-role',
-    ACCESS_APP_ROLE: role,
-    AZURE_CLIENT_ID: localApplications.api2,
-    AZURE_CLIENT_SECRET_FILE: file('secret', entra.secrets['api2'] ?? ''),
-  },
-  {
-    ...identity,
-    APIS: `caller-api=${localApplications.api2}`,
-    ROUTES_FILE: file('checked.yaml', routes(`{ api: caller-api, policy: { appRole: ${role} } }`)),
-  },
-);
-const uncheckedUrl = await startPath(false, {}, { ROUTES_FILE: file('unchecked.yaml', routes('public')) });
 
 const token = await entra.forge({
   client: localApplications.api4,
@@ -95,55 +111,65 @@ const token = await entra.forge({
   lifetimeSeconds: 3_600,
 });
 
+const headers: Record<Way, Record<string, string>> = {
+  auth: { authorization: `Bearer ${token}` },
+  'no-auth': {},
+};
 const dispatcher = new Agent({ connections: 1 });
-const ask = async (url: string, headers: Record<string, string>): Promise<void> => {
-  const { statusCode, body } = await request(`${url}/caller/records`, { headers, dispatcher });
+const ask = async (way: Way, { url }: StartedWay): Promise<void> => {
+  const { statusCode, body } = await request(`${url}/caller/records`, { headers: headers[way], dispatcher });
   const text = await body.text();
-  if (statusCode !== 200) throw new Error(`${url} answered ${statusCode}: ${text}`);
+  if (statusCode !== 200) throw new Error(`${way} answered ${statusCode}: ${text}`);
 };
-const ways = {
-  auth: () => ask(checkedUrl, { authorization: `Bearer ${token}` }),
-  'no-auth': () => ask(uncheckedUrl, {}),
-};
-type Way = keyof typeof ways;
 
 const median = (values: readonly number[]): number => {
   const sorted = values.toSorted((left, right) => left - right);
   return sorted[Math.floor(sorted.length / 2)] as number;
 };
 
-/** Microseconds of each request of a round, the two ways by turns, so that whatever else the machine does hits both. */
-const measureRound = async (): Promise<Record<Way, number>> => {
+type Figures = Record<Way, number>;
+
+/** Microseconds of a request of a round, the two ways by turns, so that whatever else the machine does hits both. */
+const measureRound = async (started: Record<Way, StartedWay>): Promise<Figures> => {
   const samples: Record<Way, number[]> = { auth: [], 'no-auth': [] };
-  const names = Object.keys(ways) as Way[];
   for (let serial = 0; serial < requestsPerRound; serial += 1) {
-    for (const name of serial % 2 === 0 ? names : names.toReversed()) {
+    for (const way of serial % 2 === 0 ? ways : ways.toReversed()) {
       const startNs = process.hrtime.bigint();
-      await ways[name]();
-      samples[name].push(Number(process.hrtime.bigint() - startNs) / 1_000);
+      await ask(way, started[way]);
+      samples[way].push(Number(process.hrtime.bigint() - startNs) / 1_000);
     }
   }
   return { auth: median(samples.auth), 'no-auth': median(samples['no-auth']) };
 };
 
-for (let round = 0; round < warmUpRounds; round += 1) await measureRound();
-const measured: Record<Way, number>[] = [];
-for (let round = 0; round < rounds; round += 1) measured.push(await measureRound());
+const ratioOf = (figures: readonly Figures[]): number =>
+  median(figures.map((round) => round.auth / round['no-auth']));
+
+const measured: Figures[][] = [];
+for (let set = 0; set < sets; set += 1) {
+  const started = {} as Record<Way, StartedWay>;
+  for (const way of set % 2 === 0 ? ways : ways.toReversed()) started[way] = await startWay(way, set);
+  for (let round = 0; round < warmUpRounds; round += 1) await measureRound(started);
+  const figures: Figures[] = [];
+  for (let round = 0; round < rounds; round += 1) figures.push(await measureRound(started));
+  measured.push(figures);
+  for (const way of ways) await started[way].stop();
+}
 
 await dispatcher.close();
-for (const service of started.toReversed()) await service.stop();
 await entra.close();
 
+const ratios = measured.map(ratioOf);
 const medians = {
-  auth: median(measured.map(({ auth }) => auth)),
-  'no-auth': median(measured.map((round) => round['no-auth'])),
+  auth: median(measured.flat().map(({ auth }) => auth)),
+  'no-auth': median(measured.flat().map((round) => round['no-auth'])),
 };
-const overhead = Number(median(measured.map((round) => round.auth / round['no-auth'])).toPrecision(4));
+const overhead = Number(median(ratios).toPrecision(4));
 process.stderr.write(
-  `  with authentication    ${medians.auth.toFixed(0).padStart(8)} µs\n  without                ${medians['no-auth'].toFixed(0).padStart(8)} µs\n  ratio                  ${overhead}\n`,
+  `  with authentication    ${medians.auth.toFixed(0).padStart(8)} µs\n  without                ${medians['no-auth'].toFixed(0).padStart(8)} µs\n  ratio                  ${overhead}, by sets ${ratios.map((ratio) => ratio.toFixed(3)).join(' ')}\n`,
 );
 process.stdout.write(
-  `${JSON.stringify({ bench: 'system', node: process.version, rounds, ratios: { 'auth/no-auth': overhead }, medians })}\n`,
+  `${JSON.stringify({ bench: 'system', node: process.version, sets, rounds, ratios: { 'auth/no-auth': overhead }, medians })}\n`,
 );
 if (overhead > bar) {
   process.stderr.write(`MISSED: authentication costs more than ${Math.round((bar - 1) * 100)} %\n`);

@@ -50,8 +50,8 @@ export const checkAtEdge = (
 };
 
 /** Who calls, as the gateway tells the upstream. The upstream believes its own check of the token alone. */
-export const identityHeaders = ({ applicationId, objectId, tenantId }: Principal): string[] => [
-  ...['X-Caller-Application-Id', applicationId],
-  ...['X-Caller-Object-Id', objectId],
-  ...['X-Caller-Tenant-Id', tenantId],
-];
+export const addIdentity = (headers: string[], { applicationId, objectId, tenantId }: Principal): void => {
+  headers.push('X-Caller-Application-Id', applicationId);
+  headers.push('X-Caller-Object-Id', objectId);
+  headers.push('X-Caller-Tenant-Id', tenantId);
+};

@@ -11,7 +11,7 @@ import { UpstreamError } from '../transport/transport.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
 import type { Coding } from './compression.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
-import { checkAtEdge, identityHeaders } from './edge-check.ts';
+import { addIdentity, checkAtEdge } from './edge-check.ts';
 import { exchange, type ExchangeOptions, toProblem, unavailable } from './exchange.ts';
 import { ClientGoneError, discardBody, takeBody } from './request-body.ts';
 import { assertOrigin, asksForWebSocket, switchProtocols } from './switch-protocols.ts';
@@ -200,7 +200,7 @@ const headersFor = (
   headers.push('X-Forwarded-For', client.forwardedFor, 'X-Forwarded-Proto', client.proto);
   headers.push('X-Forwarded-Host', client.host, 'Forwarded', forwardedElement(client));
   headers.push('Via', `${httpVersion} countersign`);
-  if (principal) headers.push(...identityHeaders(principal));
+  if (principal) addIdentity(headers, principal);
   for (const part of setHeaders) headers.push(part);
   return headers;
 };

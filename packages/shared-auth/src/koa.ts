@@ -12,6 +12,8 @@ export interface AuthState {
 }
 
 export interface AuthenticateOptions {
+  /** Who may pass, where that is the same for all that follows. Without it, a policy such as {@link requireAppRole} has to. */
+  policy?: Policy;
   /** Headers for a key fetch that this request causes: `x-request-id`, `traceparent`. */
   headers?: (ctx: Context) => Readonly<Record<string, string>>;
   /** Told of each authenticated caller, before the route runs: the place to name it in the log. */
@@ -67,41 +69,61 @@ const koaJwtEngine =
     return state.user;
   };
 
+/** Without its question mark. */
+const queryOf = ({ url = '' }: Context['req']): string => {
+  const at = url.indexOf('?');
+  return at === -1 ? '' : url.slice(at + 1);
+};
+
 /**
  * Authenticates the caller: afterwards `ctx.state.principal` is the application that sent the token.
  *
- * It authorizes nobody. Entra gives a token for any API to any application of the tenant, so a policy such as
- * {@link requireAppRole} has to follow. An answer that no policy has let through is replaced by an error (500) without
- * its body, for every caller, so that a forgotten policy shows at the first request. What a route writes around Koa
- * (`ctx.respond = false`) cannot be taken back.
+ * It authorizes nobody unless it is given a policy. Entra gives a token for any API to any application of the tenant, so
+ * that one such as {@link requireAppRole} has to follow. An answer that no policy has let through is replaced by an error
+ * (500) without its body, for every caller, so that a forgotten policy shows at the first request. What a route writes
+ * around Koa (`ctx.respond = false`) cannot be taken back.
  *
  * @throws MissingTokenError, InvalidAuthorizationError, InvalidTokenError, IdentityUnavailableError
+ * @throws InsufficientRoleError, CallerNotAllowedError where the policy refuses
+ * @throws TypeError at once for a policy that is malformed or admits every application
  */
 export const authenticate = (
   verifier: TokenVerifier,
-  { headers, onPrincipal }: AuthenticateOptions = {},
-): Middleware<AuthState> =>
-  async function authenticate(ctx, next) {
-    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: ctx.querystring });
-    let principal = verifier.recall(token);
-    if (principal === undefined) {
-      const options: EngineVerifyOptions = {
-        [jwtEngine]: koaJwtEngine(ctx),
-        ...(headers && { headers: headers(ctx) }),
-      };
-      principal = await verifier.verify(token, options);
-    }
+  { policy, headers, onPrincipal }: AuthenticateOptions = {},
+): Middleware<AuthState> => {
+  if (policy) assertPolicy(policy);
+
+  const verifyAnew = (ctx: Context, token: string): Promise<Principal> => {
+    const options: EngineVerifyOptions = {
+      [jwtEngine]: koaJwtEngine(ctx),
+      ...(headers && { headers: headers(ctx) }),
+    };
+    return verifier.verify(token, options);
+  };
+
+  return async function authenticate(ctx, next) {
+    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: queryOf(ctx.req) });
+    const principal = verifier.recall(token) ?? (await verifyAnew(ctx, token));
     const known: Authentication = { principal, isAuthorized: false };
     (ctx as Guarded)[authentication] = known;
     ctx.state.principal = principal;
     onPrincipal?.(ctx, principal);
+    if (policy) admit(policy, known, ctx.method);
     await next();
+    if (known.isAuthorized) return;
     const isUntouched = ctx.status === 404 && (ctx.body === undefined || ctx.body === null);
-    if (!known.isAuthorized && !isUntouched) {
-      withdrawAnswer(ctx);
-      throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
-    }
+    if (isUntouched) return;
+    withdrawAnswer(ctx);
+    throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
   };
+};
+
+/** @throws InsufficientRoleError, CallerNotAllowedError for a caller that the policy refuses */
+const admit = (policy: Policy, known: Authentication, method: string): void => {
+  const refusal = refusalOf(policy, known.principal, method);
+  if (refusal) throw refusal;
+  known.isAuthorized = true;
+};
 
 const authenticationOf = (ctx: Guarded): Authentication => {
   const known = ctx[authentication];
@@ -118,10 +140,7 @@ const authenticationOf = (ctx: Guarded): Authentication => {
 export const requirePolicy = (policy: Policy): Middleware<AuthState> => {
   assertPolicy(policy);
   return async function requirePolicy(ctx, next) {
-    const known = authenticationOf(ctx);
-    const refusal = refusalOf(policy, known.principal, ctx.method);
-    if (refusal) throw refusal;
-    known.isAuthorized = true;
+    admit(policy, authenticationOf(ctx), ctx.method);
     await next();
   };
 };

@@ -96,6 +96,14 @@ export const refusalOf = (policy: Policy, principal: Principal, method: string):
   if ('appRole' in policy) {
     return roles.includes(policy.appRole) ? undefined : lacksRole([policy.appRole], principal);
   }
+  if ('byMethod' in policy) {
+    const { byMethod } = policy;
+    const name = method === 'HEAD' && !Object.hasOwn(byMethod, 'HEAD') ? 'GET' : method;
+    const forMethod = Object.hasOwn(byMethod, name) ? byMethod[name] : undefined;
+    return forMethod
+      ? refusalOf(forMethod, principal, method)
+      : notAllowed(`no policy for ${method.slice(0, 20)}`, principal);
+  }
   if ('anyAppRole' in policy) {
     const { anyAppRole } = policy;
     return anyAppRole.some((role) => roles.includes(role)) ? undefined : lacksRole(anyAppRole, principal);
@@ -120,14 +128,6 @@ export const refusalOf = (policy: Policy, principal: Principal, method: string):
   if ('allOf' in policy) {
     return policy.allOf.map((each) => refusalOf(each, principal, method)).find(Boolean);
   }
-  if ('anyOf' in policy) {
-    const refusals = policy.anyOf.map((each) => refusalOf(each, principal, method));
-    return refusals.includes(undefined) ? undefined : refusals[0];
-  }
-  const { byMethod } = policy;
-  const name = method === 'HEAD' && !Object.hasOwn(byMethod, 'HEAD') ? 'GET' : method;
-  const forMethod = Object.hasOwn(byMethod, name) ? byMethod[name] : undefined;
-  return forMethod
-    ? refusalOf(forMethod, principal, method)
-    : notAllowed(`no policy for ${method.slice(0, 20)}`, principal);
+  const refusals = policy.anyOf.map((each) => refusalOf(each, principal, method));
+  return refusals.includes(undefined) ? undefined : refusals[0];
 };

@@ -155,6 +155,10 @@ const pauseMsOf = (error: unknown): number =>
     ? error.retryAfterSeconds * 1000
     : coldRetryMs;
 
+/** A request that asks for these claims in place of its own. */
+const withClaims = ({ claims: _, ...request }: TokenRequest, claims: string | undefined): TokenRequest =>
+  claims === undefined ? request : { ...request, claims };
+
 /** Makes the token source of an application: a map in front of MSAL, which it asks once per scope and lifetime. */
 export const createTokenSource = ({
   authorityHost,
@@ -362,12 +366,12 @@ export const createTokenSource = ({
         if (answer !== undefined) return answer;
       }
       const { token } = entry;
-      const { claims: _, ...plain } = request;
-      if (!isLiving(token, now)) return acquire(entry, 'cold', plain);
-      const same = token.claims === undefined ? plain : { ...plain, claims: token.claims };
-      if (mayReplace(entry, request, now)) return acquire(entry, 'replacement', same);
+      if (!isLiving(token, now)) return acquire(entry, 'cold', withClaims(request, undefined));
+      if (mayReplace(entry, request, now))
+        return acquire(entry, 'replacement', withClaims(request, token.claims));
       // The token in hand is good whatever becomes of this; a failure is in `entry.failure`.
-      if (isRefreshDue(entry, token, now)) acquire(entry, 'refresh', same).catch(() => {});
+      if (isRefreshDue(entry, token, now))
+        acquire(entry, 'refresh', withClaims(request, token.claims)).catch(() => {});
       counts.hits += 1;
       return toAcquired(token);
     },

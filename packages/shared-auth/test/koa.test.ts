@@ -46,6 +46,7 @@ afterEach(() => {
 
 /** Status and body that a stack answers with; what it throws becomes the status of Koa's error contract. */
 const call = async (stack: readonly Middleware[], init: RequestInit = {}): Promise<[number, string]> => {
+  server?.close();
   const app = new Koa();
   app.silent = true;
   for (const middleware of stack) app.use(middleware);
@@ -65,6 +66,17 @@ const answer: Middleware = (ctx) => {
 
 test('authenticated and with the role', async () => {
   expect(await call([authenticate(verifier), requireAppRole(role), answer])).toEqual([200, 'done']);
+});
+
+test('with a policy of its own it lets through whom that admits, by method, and needs none after it', async () => {
+  const policy = { byMethod: { GET: { appRole: role }, POST: { appRole: 'another' } } };
+  const told: string[] = [];
+  const guard = authenticate(verifier, { policy, onPrincipal: (_, { roles }) => told.push(...roles) });
+  expect(await call([guard, answer])).toEqual([200, 'done']);
+  const refused = await call([guard, answer], { method: 'POST' });
+  expect(refused[0]).toBe(403);
+  expect(told).toEqual([role, role]);
+  expect(() => authenticate(verifier, { policy: { tenants: ['x'] } })).toThrow(TypeError);
 });
 
 test('the options see the request', async () => {

@@ -1,11 +1,5 @@
 import { propagationHeaders } from '@countersign/service-kit';
-import {
-  authenticate,
-  type Policy,
-  type Principal,
-  requirePolicy,
-  type TokenVerifier,
-} from '@countersign/shared-auth';
+import { authenticate, type Policy, type Principal, type TokenVerifier } from '@countersign/shared-auth';
 import type { Middleware } from 'koa';
 import type { JourneyState } from './journey.ts';
 
@@ -38,21 +32,19 @@ export const createAccess = (access: AccessMode): Access => {
       ? () => true
       : ({ principal }) =>
           access.writeRole !== undefined && principal?.roles.includes(access.writeRole) === true;
-  const guards = [
-    authenticate(verifier, {
-      headers: (ctx) => propagationHeaders(ctx.state['requestContext'] as JourneyState['requestContext']),
-      onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
-        Object.assign(ctx.state['logFields'] as object, {
-          azp: applicationId,
-          oid: objectId,
-          tid: tenantId,
-          uti: tokenId,
-        }),
-    }),
-    requirePolicy(policyOf(access)),
-  ];
+  const guard = authenticate(verifier, {
+    policy: policyOf(access),
+    headers: (ctx) => propagationHeaders(ctx.state['requestContext'] as JourneyState['requestContext']),
+    onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
+      Object.assign(ctx.state['logFields'] as object, {
+        azp: applicationId,
+        oid: objectId,
+        tid: tenantId,
+        uti: tokenId,
+      }),
+  });
   return {
-    guards: guards as unknown as Middleware<JourneyState>[],
+    guards: [guard as unknown as Middleware<JourneyState>],
     mayWrite,
     ready: () => verifier.ready(),
   };

@@ -23,7 +23,6 @@ const home = '/caller/records';
 /** `/caller/records`: pages for a person, JSON for a program, by the `Accept` header; forms come from the pages. */
 export const recordsRouter = (client: RecordsClient, access: Access): Router<RecordsState> => {
   const router = new Router<RecordsState>({ prefix: home });
-  for (const guard of access.guards) router.use(guard);
 
   /** What is left to refuse once the guards have let a caller through. */
   const assertMayWrite = (ctx: Context): void => {
@@ -123,6 +122,8 @@ export const recordsRouter = (client: RecordsClient, access: Access): Router<Rec
     }
   };
 
+  // Within each route: what is refused is logged with it, and no layer more has to be matched for each request.
+  for (const route of router.stack) route.stack.unshift(...access.guards);
   return router;
 };
 

@@ -9,7 +9,7 @@ import {
   requestContext,
   type ServiceState,
 } from '@countersign/service-kit';
-import { authenticate, type Policy, requirePolicy, type TokenVerifier } from '@countersign/shared-auth';
+import { authenticate, type Policy, type TokenVerifier } from '@countersign/shared-auth';
 import type Koa from 'koa';
 import type { Middleware } from 'koa';
 import { openApiRouter } from './openapi.ts';
@@ -47,20 +47,13 @@ export const createApp = ({
   importPace,
   observers = [],
 }: AppDependencies): Koa<ServiceState> => {
-  const guards = [
-    authenticate(verifier, {
-      headers: (ctx) => propagationHeaders(ctx.state.requestContext),
-      onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
-        Object.assign(ctx.state.logFields, {
-          azp: applicationId,
-          oid: objectId,
-          tid: tenantId,
-          uti: tokenId,
-        }),
-    }),
-    requirePolicy(appRoleAccess),
-  ];
-  const records = recordsRouter(store, guards, transfers(store, importPace));
+  const guard = authenticate(verifier, {
+    policy: appRoleAccess,
+    headers: (ctx) => propagationHeaders(ctx.state.requestContext),
+    onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
+      Object.assign(ctx.state.logFields, { azp: applicationId, oid: objectId, tid: tenantId, uti: tokenId }),
+  });
+  const records = recordsRouter(store, [guard], transfers(store, importPace));
   const app = createKoa(logger);
   app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }, logger));
   app.use(requestContext(logger));

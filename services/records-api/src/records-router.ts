@@ -75,8 +75,6 @@ export const recordsRouter = (
   transfers: (router: Router<RecordsState>) => void,
 ): Router<RecordsState> => {
   const router = new Router<RecordsState>({ prefix: '/api/records' });
-  // On the router and not before it: what is refused is logged with its route.
-  for (const guard of guards) router.use(guard as Middleware<RecordsState>);
   transfers(router);
 
   router.get('/', async (ctx) => {
@@ -161,5 +159,7 @@ export const recordsRouter = (
     ctx.body = changes;
   });
 
+  // Within each route: what is refused is logged with it, and no layer more has to be matched for each request.
+  for (const route of router.stack) route.stack.unshift(...(guards as Middleware<RecordsState>[]));
   return router;
 };
