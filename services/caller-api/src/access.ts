@@ -35,13 +35,13 @@ export const createAccess = (access: AccessMode): Access => {
   const guard = authenticate(verifier, {
     policy: policyOf(access),
     headers: (ctx) => propagationHeaders(ctx.state['requestContext'] as JourneyState['requestContext']),
-    onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
-      Object.assign(ctx.state['logFields'] as object, {
-        azp: applicationId,
-        oid: objectId,
-        tid: tenantId,
-        uti: tokenId,
-      }),
+    onPrincipal: ({ state }, { applicationId, objectId, tenantId, tokenId }) => {
+      const { logFields } = state as JourneyState;
+      logFields['azp'] = applicationId;
+      logFields['oid'] = objectId;
+      logFields['tid'] = tenantId;
+      logFields['uti'] = tokenId;
+    },
   });
   return {
     guards: [guard as unknown as Middleware<JourneyState>],

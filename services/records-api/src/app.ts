@@ -50,8 +50,12 @@ export const createApp = ({
   const guard = authenticate(verifier, {
     policy: appRoleAccess,
     headers: (ctx) => propagationHeaders(ctx.state.requestContext),
-    onPrincipal: (ctx, { applicationId, objectId, tenantId, tokenId }) =>
-      Object.assign(ctx.state.logFields, { azp: applicationId, oid: objectId, tid: tenantId, uti: tokenId }),
+    onPrincipal: ({ state: { logFields } }, { applicationId, objectId, tenantId, tokenId }) => {
+      logFields['azp'] = applicationId;
+      logFields['oid'] = objectId;
+      logFields['tid'] = tenantId;
+      logFields['uti'] = tokenId;
+    },
   });
   const records = recordsRouter(store, [guard], transfers(store, importPace));
   const app = createKoa(logger);
