@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { Context, Middleware } from 'koa';
+import type { Context, Middleware, Next } from 'koa';
 import koaJwt from 'koa-jwt';
 import { bearerToken } from './bearer.ts';
 import { assertPolicy, refusalOf, type Policy } from './policy.ts';
@@ -101,21 +101,31 @@ export const authenticate = (
     return verifier.verify(token, options);
   };
 
-  return async function authenticate(ctx, next) {
-    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: queryOf(ctx.req) });
-    const principal = verifier.recall(token) ?? (await verifyAnew(ctx, token));
+  const pass = (ctx: Guarded, next: Next, principal: Principal): Promise<void> => {
     const known: Authentication = { principal, isAuthorized: false };
-    (ctx as Guarded)[authentication] = known;
-    ctx.state.principal = principal;
+    ctx[authentication] = known;
+    ctx.state['principal'] = principal;
     onPrincipal?.(ctx, principal);
-    if (policy) admit(policy, known, ctx.method);
-    await next();
-    if (known.isAuthorized) return;
-    const isUntouched = ctx.status === 404 && (ctx.body === undefined || ctx.body === null);
-    if (isUntouched) return;
-    withdrawAnswer(ctx);
-    throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
+    if (!policy) return next().then(() => assertAuthorized(ctx, known));
+    admit(policy, known, ctx.method);
+    return next();
   };
+
+  // Without a wait of its own for a token that is known.
+  return function authenticate(ctx, next) {
+    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: queryOf(ctx.req) });
+    const principal = verifier.recall(token);
+    if (principal !== undefined) return pass(ctx, next, principal);
+    return verifyAnew(ctx, token).then((verified) => pass(ctx, next, verified));
+  };
+};
+
+/** @throws Error, with the answer taken back, where no policy has let the caller through */
+const assertAuthorized = (ctx: Context, { isAuthorized }: Authentication): void => {
+  const isUntouched = ctx.status === 404 && (ctx.body === undefined || ctx.body === null);
+  if (isAuthorized || isUntouched) return;
+  withdrawAnswer(ctx);
+  throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
 };
 
 /** @throws InsufficientRoleError, CallerNotAllowedError for a caller that the policy refuses */

@@ -7,16 +7,27 @@ const mostRemembered = 1_000;
  */
 export class RecentDigests {
   readonly #byToken = new Map<string, string>();
+  /** The one used last: to compare two tokens is cheaper than to look one up. */
+  #lastToken: string | undefined;
+  #lastDigest = '';
 
   get(token: string): string | undefined {
-    return this.#byToken.get(token);
+    return token === this.#lastToken ? this.#lastDigest : this.#byToken.get(token);
   }
 
   /** @param token that was verified: what anybody may send is not kept */
   add(token: string, digest: string): void {
+    if (token === this.#lastToken) return;
     const { size } = this.#byToken;
-    if (size === mostRemembered || this.#byToken.has(token)) return;
-    if (size === 0) setTimeout(() => this.#byToken.clear(), rememberedMs).unref();
+    if (size === 0) setTimeout(() => this.#clear(), rememberedMs).unref();
+    else if (size === mostRemembered) return;
     this.#byToken.set(token, digest);
+    this.#lastToken = token;
+    this.#lastDigest = digest;
+  }
+
+  #clear(): void {
+    this.#byToken.clear();
+    this.#lastToken = undefined;
   }
 }
