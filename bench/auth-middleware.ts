@@ -2,7 +2,7 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Socket } from 'node:net';
-import { authenticate, requireAppRole, type TokenVerifier } from '@countersign/shared-auth';
+import { authenticate, type TokenVerifier } from '@countersign/shared-auth';
 import { auth } from 'express-oauth2-jwt-bearer';
 import Koa from 'koa';
 import koaJwt from 'koa-jwt';
@@ -41,7 +41,7 @@ const respond: Koa.Middleware = (ctx) => {
 export const bareStack = (): CallStack => stackOf([respond]);
 
 export const ourStack = (verifier: TokenVerifier): CallStack =>
-  stackOf([authenticate(verifier), requireAppRole(role), respond]);
+  stackOf([authenticate(verifier, { policy: { appRole: role } }), respond]);
 
 export interface KeyServer {
   url: string;

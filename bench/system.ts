@@ -32,7 +32,7 @@ const file = (name: string, text: string): string => {
 const routes = (access: string): string =>
   `routes:\n  - { path: /caller, upstream: caller-api, page: true, access: ${access} }\n`;
 
-/** Every set's own databases, brought up to date. */
+/** A way's own database, brought up to date. */
 const database = (name: string): Record<string, string> => {
   const settings = { DATA_FOLDER: join(folder, name) };
   const migrate = fileURLToPath(new URL('../services/records-api/src/migrate.ts', import.meta.url));
@@ -169,7 +169,7 @@ process.stderr.write(
   `  with authentication    ${medians.auth.toFixed(0).padStart(8)} µs\n  without                ${medians['no-auth'].toFixed(0).padStart(8)} µs\n  ratio                  ${overhead}, by sets ${ratios.map((ratio) => ratio.toFixed(3)).join(' ')}\n`,
 );
 process.stdout.write(
-  `${JSON.stringify({ bench: 'system', node: process.version, sets, rounds, ratios: { 'auth/no-auth': overhead }, medians })}\n`,
+  `${JSON.stringify({ bench: 'system', node: process.version, sets, rounds, ratios: { 'auth/no-auth': overhead }, bySet: ratios, medians })}\n`,
 );
 if (overhead > bar) {
   process.stderr.write(`MISSED: authentication costs more than ${Math.round((bar - 1) * 100)} %\n`);

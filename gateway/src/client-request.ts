@@ -4,13 +4,15 @@ import { SortedRequestHeaders } from './headers/request-headers.ts';
 type Headers = Readonly<Record<string, string | undefined>>;
 
 /** Node's own, which makes an object of all headers. */
-const { get: allHeaders } = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers') as {
+const { get: allHeaders, set } = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers') as {
   get: (this: IncomingMessage) => Headers;
+  set: (this: IncomingMessage, headers: Headers) => void;
 };
 
 /**
  * A request whose headers are sorted once. Before it hands a request over, Node looks for a few of its headers, and would
- * make an object of all of them for it.
+ * make an object of all of them for it. Whoever else looks by then, such as a subscriber of `http.server.request.start`,
+ * sees those few as well.
  */
 export class ClientRequest extends IncomingMessage {
   #sorted: SortedRequestHeaders | undefined;
@@ -23,10 +25,11 @@ export class ClientRequest extends IncomingMessage {
       get(this: ClientRequest): Headers {
         return this.#isHandedOver ? allHeaders.call(this) : (this.#asked ??= askedByNode(this.#sort()));
       },
+      set,
     });
   }
 
-  /** The headers, from when on `headers` has all of them, too. */
+  /** All headers, sorted; from here on `headers` has all of them, too. */
   takeOver(): SortedRequestHeaders {
     this.#isHandedOver = true;
     return this.#sort();
@@ -38,7 +41,10 @@ export class ClientRequest extends IncomingMessage {
   }
 }
 
-/** Whether there is a body, it asks by the presence of a name. */
+/**
+ * Whether there is a body, Node asks by the presence of a name. Not `te`, for which a client of HTTP/1.0 would get chunks, and
+ * they are none of that version (RFC 9112 §7.1).
+ */
 const askedByNode = ({
   hosts,
   expect,

@@ -380,7 +380,7 @@ describe.each([
       ['Expect: 100-continue\r\nExpect: other', ['100', '200']],
       ['Expect: other\r\nExpect: 100-continue', ['100', '200']],
       ['Expect: other', ['417']],
-    ])('%s: Node and gateway read the same', async (lines, answers) => {
+    ])('%s is read as one list', async (lines, answers) => {
       const { answer } = await ask(
         `POST /a HTTP/1.1\r\nHost: x\r\n${lines}\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc`,
       );

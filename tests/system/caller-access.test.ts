@@ -107,6 +107,31 @@ describe('ACCESS_MODE', () => {
     ).toEqual([200, 201, '']);
   });
 
+  test('app-role: no route is open to who has no token', async () => {
+    const { fetch, gatewayUrl } = await start({
+      ACCESS_MODE: 'app-role',
+      ACCESS_APP_ROLE: 'access_as_application_API2',
+      ACCESS_WRITE_APP_ROLE: 'write_as_application_API2',
+    });
+    const routes = [
+      ...['GET /', 'HEAD /', 'GET /new', 'GET /1', 'HEAD /1', 'POST /', 'POST /1', 'PUT /1'],
+      ...['GET //', 'GET /1/', 'GET /NEW', 'POST /new'],
+    ];
+    const statuses = await Promise.all(
+      routes.map(async (route) => {
+        const [method = '', path = ''] = route.split(' ');
+        const answer = await fetch(`${gatewayUrl}/caller/records${path === '/' ? '' : path}`, {
+          method,
+          headers: { 'content-type': 'application/json' },
+        });
+        await answer.arrayBuffer();
+        return `${route} ${answer.status}`;
+      }),
+    );
+    expect(statuses.filter((line) => !/ (?:400|401|404|405)$/.test(line))).toEqual([]);
+    expect(statuses.slice(0, 8)).toEqual(routes.slice(0, 8).map((route) => `${route} 401`));
+  });
+
   test('app-role without a role to write: nobody writes', async () => {
     const running = await start({ ACCESS_MODE: 'app-role', ACCESS_APP_ROLE: 'access_as_application_API2' });
     const { token } = await openForge(running.dataFolder, running.entraOrigin);

@@ -43,8 +43,8 @@ const membersOf = (ctx: ParameterizedContext<ServiceState>, ms: number, complete
   if (!complete) members += ',"aborted":true';
   for (const name in logFields) {
     const value = logFields[name];
-    const member = value === undefined ? '' : memberOf(name);
-    if (member !== '') members += member + json(value);
+    if (value === undefined || ownMembers.has(name)) continue;
+    members += `,${json(name)}:${json(value)}`;
   }
   return members;
 };
@@ -59,21 +59,11 @@ const json = (value: unknown): string => {
 /** RFC 8259 §7, of ASCII. */
 const needsNoEscape = /^[ !#-[\]-~]*$/;
 
-/** How members begin, by name: the same few in every record. Those that are written before `logFields` are empty. */
-const memberStarts = new Map<string, string>(
-  [
-    ...['request_id', 'trace_id', 'span_id', 'parent_span_id', 'trace_flags', 'start', 'duration_ms'],
-    ...['http.request.method', 'http.route', 'url.path', 'http.response.status_code', 'aborted'],
-  ].map((name) => [name, '']),
-);
-
-const memberOf = (name: string): string => {
-  const known = memberStarts.get(name);
-  if (known !== undefined) return known;
-  const start = `,${json(name)}:`;
-  if (memberStarts.size < 1_000) memberStarts.set(name, start);
-  return start;
-};
+/** Members that are written before `logFields`: a name stands once in a record. */
+const ownMembers: ReadonlySet<string> = new Set([
+  ...['request_id', 'trace_id', 'span_id', 'parent_span_id', 'trace_flags', 'start', 'duration_ms'],
+  ...['http.request.method', 'http.route', 'url.path', 'http.response.status_code', 'aborted'],
+]);
 
 /** Responses of HTTP/2 say that they are finished when a client cancels them; their streams know better. */
 const isComplete = (response: { writableFinished: boolean; stream?: { rstCode: number } }): boolean =>

@@ -40,7 +40,7 @@ interface RouterLayer {
 export const routeOf = (ctx: ParameterizedContext<ServiceState>): string | undefined => {
   const stated = ctx.state.logFields['http.route'];
   if (typeof stated === 'string') return stated;
-  // Not _matchedRoute, which is a guard's own pattern as long as that is at work.
+  // Not _matchedRoute, which is that of what goes before a route as long as it is at work.
   const { matched } = ctx as { matched?: readonly RouterLayer[] };
   const path = matched?.findLast(({ methods }) => methods.includes(ctx.method))?.path;
   return typeof path === 'string' ? path : undefined;

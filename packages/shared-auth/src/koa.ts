@@ -12,7 +12,7 @@ export interface AuthState {
 }
 
 export interface AuthenticateOptions {
-  /** Who may pass, where that is the same for all that follows. Without it, a policy such as {@link requireAppRole} has to. */
+  /** Who may pass. Without it, {@link requireAppRole} or another policy has to follow. */
   policy?: Policy;
   /** Headers for a key fetch that this request causes: `x-request-id`, `traceparent`. */
   headers?: (ctx: Context) => Readonly<Record<string, string>>;
@@ -69,12 +69,6 @@ const koaJwtEngine =
     return state.user;
   };
 
-/** Without its question mark. */
-const queryOf = ({ url = '' }: Context['req']): string => {
-  const at = url.indexOf('?');
-  return at === -1 ? '' : url.slice(at + 1);
-};
-
 /**
  * Authenticates the caller: afterwards `ctx.state.principal` is the application that sent the token.
  *
@@ -111,9 +105,9 @@ export const authenticate = (
     return next();
   };
 
-  // Without a wait of its own for a token that is known.
+  // Without a wait of its own for a token that is known; Koa makes a rejection of what is thrown at once.
   return function authenticate(ctx, next) {
-    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: queryOf(ctx.req) });
+    const token = bearerToken({ authorization: authorizationHeaders(ctx.req), query: ctx.querystring });
     const principal = verifier.recall(token);
     if (principal !== undefined) return pass(ctx, next, principal);
     return verifyAnew(ctx, token).then((verified) => pass(ctx, next, verified));
@@ -125,7 +119,9 @@ const assertAuthorized = (ctx: Context, { isAuthorized }: Authentication): void 
   const isUntouched = ctx.status === 404 && (ctx.body === undefined || ctx.body === null);
   if (isAuthorized || isUntouched) return;
   withdrawAnswer(ctx);
-  throw new Error(`no policy was applied to ${ctx.method} ${ctx.path}: add requireAppRole to the route`);
+  throw new Error(
+    `no policy was applied to ${ctx.method} ${ctx.path}: give authenticate a policy, or the route requireAppRole`,
+  );
 };
 
 /** @throws InsufficientRoleError, CallerNotAllowedError for a caller that the policy refuses */

@@ -25,7 +25,7 @@ interface Entry {
 
 /**
  * What stands for a token in the cache. Of the whole token: a part of it, or a weak hash, would let one caller pass for
- * another. And tokens themselves do not belong in memory for longer than needed.
+ * another. And tokens themselves do not belong in memory for longer than needed; `recent-digests.ts` has them for a second.
  */
 export const digestOf = (token: string): string => hash('sha256', token, 'base64url');
 

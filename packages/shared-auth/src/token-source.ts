@@ -156,8 +156,10 @@ const pauseMsOf = (error: unknown): number =>
     : coldRetryMs;
 
 /** A request that asks for these claims in place of its own. */
-const withClaims = ({ claims: _, ...request }: TokenRequest, claims: string | undefined): TokenRequest =>
-  claims === undefined ? request : { ...request, claims };
+const withClaims = (request: TokenRequest, claims: string | undefined): TokenRequest => {
+  const { claims: _, ...plain } = request;
+  return claims === undefined ? plain : { ...plain, claims };
+};
 
 /** Makes the token source of an application: a map in front of MSAL, which it asks once per scope and lifetime. */
 export const createTokenSource = ({

@@ -8,7 +8,7 @@ import type { EntraNetwork } from './network.ts';
 import type { AuthObserver } from './observer.ts';
 import { createPrincipalCache, digestOf } from './principal-cache.ts';
 import { toPrincipal, type Principal } from './principal.ts';
-import { RecentDigests } from './recent-digests.ts';
+import { createRecentDigests } from './recent-digests.ts';
 import { createTrust, type Trust, type TrustOptions } from './trust.ts';
 
 export interface TokenVerifierOptions extends TrustOptions {
@@ -135,7 +135,7 @@ export const createTokenVerifier = (options: TokenVerifierOptions): TokenVerifie
     },
   });
 
-  const recent = new RecentDigests();
+  const recent = createRecentDigests();
   const counts = { hits: 0, misses: 0 };
 
   const verifyAnew = async (

@@ -14,8 +14,8 @@ export type AccessMode =
 
 /** An access mode at work. */
 export interface Access {
-  /** What every request passes, in order. */
-  guards: readonly Middleware<JourneyState>[];
+  /** What every request has to pass. */
+  guard: Middleware<JourneyState> | undefined;
   /** Whether who passed them may also write. */
   mayWrite: (state: { principal?: Principal }) => boolean;
   /** Rejects while callers cannot be told. */
@@ -24,7 +24,7 @@ export interface Access {
 
 export const createAccess = (access: AccessMode): Access => {
   if (access.mode === 'anonymous') {
-    return { guards: [], mayWrite: () => access.writes, ready: async () => undefined };
+    return { guard: undefined, mayWrite: () => access.writes, ready: async () => undefined };
   }
   const { verifier } = access;
   const mayWrite: Access['mayWrite'] =
@@ -44,7 +44,7 @@ export const createAccess = (access: AccessMode): Access => {
     },
   });
   return {
-    guards: [guard as unknown as Middleware<JourneyState>],
+    guard: guard as unknown as Middleware<JourneyState>,
     mayWrite,
     ready: () => verifier.ready(),
   };

@@ -24,7 +24,7 @@ const home = '/caller/records';
 export const recordsRouter = (client: RecordsClient, access: Access): Router<RecordsState> => {
   const router = new Router<RecordsState>({ prefix: home });
 
-  /** What is left to refuse once the guards have let a caller through. */
+  /** What is left to refuse once the guard has let a caller through. */
   const assertMayWrite = (ctx: Context): void => {
     if (access.mayWrite(ctx.state)) return;
     throw new ProblemError('Records can only be read here.', { status: 403, code: 'writes_disabled' });
@@ -123,7 +123,9 @@ export const recordsRouter = (client: RecordsClient, access: Access): Router<Rec
   };
 
   // Within each route: what is refused is logged with it, and no layer more has to be matched for each request.
-  for (const route of router.stack) route.stack.unshift(...access.guards);
+  if (access.guard) for (const route of router.stack) route.stack.unshift(access.guard);
+  // One that came later would stand open: it throws instead.
+  Object.freeze(router.stack);
   return router;
 };
 

@@ -6,6 +6,7 @@ import {
   problemDetails,
   propagationHeaders,
   type Readiness,
+  type ReadinessCheck,
   requestContext,
   type ServiceState,
 } from '@countersign/service-kit';
@@ -17,16 +18,19 @@ import type { RecordStore } from './record-store.ts';
 import { recordsRouter } from './records-router.ts';
 import { type ImportPace, transfers } from './transfers.ts';
 
-export interface AppDependencies {
+export interface StackOptions {
   logger: Logger;
   /** Of this service, for its OpenAPI document. */
   version: string;
   readiness: Readiness;
   store: RecordStore;
-  verifier: TokenVerifier;
-  importPace?: ImportPace;
+  importPace?: ImportPace | undefined;
   /** See each request that is logged. */
-  observers?: readonly Middleware<ServiceState>[];
+  observers?: readonly Middleware<ServiceState>[] | undefined;
+}
+
+export interface AppDependencies extends StackOptions {
+  verifier: TokenVerifier;
 }
 
 const readRole = { appRole: 'access_as_application_API1' };
@@ -37,16 +41,8 @@ export const appRoleAccess: Policy = {
   byMethod: { GET: readRole, POST: writeRole, PUT: writeRole, PATCH: writeRole, DELETE: writeRole },
 };
 
-/** The stack of records-api, in request order. */
-export const createApp = ({
-  logger,
-  version,
-  readiness,
-  store,
-  verifier,
-  importPace,
-  observers = [],
-}: AppDependencies): Koa<ServiceState> => {
+/** The application of records-api. */
+export const createApp = ({ verifier, ...options }: AppDependencies): Koa<ServiceState> => {
   const guard = authenticate(verifier, {
     policy: appRoleAccess,
     headers: (ctx) => propagationHeaders(ctx.state.requestContext),
@@ -57,9 +53,24 @@ export const createApp = ({
       logFields['uti'] = tokenId;
     },
   });
-  const records = recordsRouter(store, [guard], transfers(store, importPace));
+  return createStack(options, guard, { keys: () => verifier.ready() });
+};
+
+/**
+ * Its stack, in request order.
+ *
+ * @param guard what every request for records has to pass. Without one there is no writer for the audit: bench:system alone
+ *   does without, and reads.
+ * @param checks of readiness, beside the store's
+ */
+export const createStack = (
+  { logger, version, readiness, store, importPace, observers = [] }: StackOptions,
+  guard: Middleware | undefined,
+  checks: Readonly<Record<string, ReadinessCheck>>,
+): Koa<ServiceState> => {
+  const records = recordsRouter(store, guard, transfers(store, importPace));
   const app = createKoa(logger);
-  app.use(health(readiness, { store: () => store.check(), keys: () => verifier.ready() }, logger));
+  app.use(health(readiness, { store: () => store.check(), ...checks }, logger));
   app.use(requestContext(logger));
   app.use(accessLog);
   for (const observer of observers) app.use(observer);

@@ -67,11 +67,11 @@ const linkNext = (ctx: Context, cursor: string): void => {
 /**
  * `/api/records`, in any case.
  *
- * @param guards what every request of a route has to pass, in order.
+ * @param guard what every request of a route has to pass.
  */
 export const recordsRouter = (
   store: RecordStore,
-  guards: readonly Middleware[],
+  guard: Middleware | undefined,
   transfers: (router: Router<RecordsState>) => void,
 ): Router<RecordsState> => {
   const router = new Router<RecordsState>({ prefix: '/api/records' });
@@ -160,6 +160,8 @@ export const recordsRouter = (
   });
 
   // Within each route: what is refused is logged with it, and no layer more has to be matched for each request.
-  for (const route of router.stack) route.stack.unshift(...(guards as Middleware<RecordsState>[]));
+  if (guard) for (const route of router.stack) route.stack.unshift(guard as Middleware<RecordsState>);
+  // One that came later would stand open: it throws instead.
+  Object.freeze(router.stack);
   return router;
 };
