@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { runGateway } from './gateway-process.ts';
@@ -68,6 +69,45 @@ describe('a WebSocket', () => {
     expect(socket.destroyed).toBe(false);
     await Promise.all([closed, once(socket, 'close')]);
     await whenTrue(() => table.upstreams.get('u')?.state().inFlight === 0);
+  });
+
+  test.each(['end', 'destroy'] as const)(
+    'that the upstream has not answered ends there when its client goes, by %s',
+    async (leave) => {
+      const server = createServer();
+      const asked = once(server, 'upgrade') as Promise<[IncomingMessage, Duplex]>;
+      const { url, table } = await startFor(await listenOn(server));
+      const client = connect(Number(new URL(url).port), '127.0.0.1');
+      client.write(
+        'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n',
+      );
+      const [, upstream] = await asked;
+      const closed = once(upstream.resume(), 'end');
+      client[leave]();
+      await closed;
+      await whenTrue(() => table.upstreams.get('u')?.state().inFlight === 0);
+      client.destroy();
+    },
+  );
+
+  test('gets what its client sent before the upstream had switched', async () => {
+    const server = createServer();
+    const asked = once(server, 'upgrade') as Promise<[IncomingMessage, Duplex]>;
+    const { url } = await startFor(await listenOn(server));
+    const client = connect(Number(new URL(url).port), '127.0.0.1');
+    let text = '';
+    client.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    client.write(
+      'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n',
+    );
+    const [, upstream] = await asked;
+    await new Promise((resolve) => client.write('early', resolve));
+    upstream.pipe(upstream);
+    upstream.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+    await whenTrue(() => text.endsWith('early'));
+    client.write(' and late');
+    await whenTrue(() => text.endsWith('early and late'));
+    client.destroy();
   });
 
   test('does not hold up a stop', async () => {

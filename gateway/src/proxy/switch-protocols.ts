@@ -64,13 +64,17 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   response.once('close', onGone);
+  const stopWatching = destroyAtEnd(request.socket);
   const hop = ['Host', endpoint.host, 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
   const answer = await upgrade(
     endpoint.origin,
     { method: 'GET', path, headers: [...headers, ...hop], body: null },
     route.timeouts,
     { signal: gone.signal },
-  ).finally(() => response.off('close', onGone));
+  ).finally(() => {
+    response.off('close', onGone);
+    stopWatching();
+  });
   use.answered();
   const { headers: kept } = sortResponseHeaders(answer.headers, contentLengthAlone);
   if (answer.socket === null) {
@@ -91,6 +95,21 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
   stopping.removeEventListener('abort', end);
   // The connection is no longer the response's, so that nothing else tells its listeners that it is over.
   response.emit('close');
+};
+
+/**
+ * Destroys a socket that its peer ends before anybody reads it. What the peer sends ahead is left to be read.
+ *
+ * @returns stops that
+ */
+const destroyAtEnd = (socket: Socket): (() => void) => {
+  const onEnd = (): void => void socket.destroy();
+  // The end of a stream shows to who reads it alone.
+  const onReadable = (): void => {
+    if (socket.readableLength === 0) socket.read();
+  };
+  socket.once('end', onEnd).on('readable', onReadable);
+  return () => socket.off('end', onEnd).off('readable', onReadable);
 };
 
 const head101 = (headers: readonly string[]): string => {

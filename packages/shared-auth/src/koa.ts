@@ -85,7 +85,7 @@ export const authenticate = (
   verifier: TokenVerifier,
   { policy, headers, onPrincipal }: AuthenticateOptions = {},
 ): Middleware<AuthState> => {
-  if (policy) assertPolicy(policy);
+  if (policy !== undefined) assertPolicy(policy);
 
   const verifyAnew = (ctx: Context, token: string): Promise<Principal> => {
     const options: EngineVerifyOptions = {
@@ -100,7 +100,7 @@ export const authenticate = (
     ctx[authentication] = known;
     ctx.state['principal'] = principal;
     onPrincipal?.(ctx, principal);
-    if (!policy) return next().then(() => assertAuthorized(ctx, known));
+    if (policy === undefined) return Promise.resolve(next()).then(() => assertAuthorized(ctx, known));
     admit(policy, known, ctx.method);
     return next();
   };

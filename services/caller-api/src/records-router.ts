@@ -122,7 +122,8 @@ export const recordsRouter = (client: RecordsClient, access: Access): Router<Rec
     }
   };
 
-  // Within each route: what is refused is logged with it, and no layer more has to be matched for each request.
+  // Within each route, which is logged with what it refuses. Not by router.use: with a prefix that compares letter case, and
+  // routes do not, so that /Caller/records went past it.
   if (access.guard) for (const route of router.stack) route.stack.unshift(access.guard);
   // One that came later would stand open: it throws instead.
   Object.freeze(router.stack);

@@ -159,7 +159,8 @@ export const recordsRouter = (
     ctx.body = changes;
   });
 
-  // Within each route: what is refused is logged with it, and no layer more has to be matched for each request.
+  // Within each route, which is logged with what it refuses. Not by router.use: with a prefix that compares letter case, and
+  // routes do not, so that /API/records went past it.
   if (guard) for (const route of router.stack) route.stack.unshift(guard as Middleware<RecordsState>);
   // One that came later would stand open: it throws instead.
   Object.freeze(router.stack);

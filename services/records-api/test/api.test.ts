@@ -498,11 +498,18 @@ describe('roles', () => {
     expect((await fetch(api.url + path)).status).toBe(401);
   });
 
+  test.each(reads)('GET %s takes it in any letter case', async (path) => {
+    const spellings = [path.toUpperCase(), path.replace('api', 'Api'), path.replace('records', 'recordS')];
+    const statuses = spellings.map(async (spelling) => (await fetch(api.url + spelling)).status);
+    expect(await Promise.all(statuses)).toEqual([401, 401, 401]);
+  });
+
   test.each(writes)('%s %s takes the role to write', async (method, path) => {
     const refused = await api.call(method, path, { roles: ['access_as_application_API1'] });
     expect(refused.status).toBe(403);
     expect(await refused.json()).toMatchObject({ requiredRoles: ['write_as_application_API1'] });
     expect((await fetch(api.url + path, { method })).status).toBe(401);
+    expect((await fetch(api.url + path.toUpperCase(), { method })).status).toBe(401);
     const allowed = await api.call(method, path, { roles: ['write_as_application_API1'] });
     expect([415, 428]).toContain(allowed.status);
   });
