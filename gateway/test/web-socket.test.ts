@@ -86,6 +86,7 @@ describe('a WebSocket', () => {
       client[leave]();
       await closed;
       await whenTrue(() => table.upstreams.get('u')?.state().inFlight === 0);
+      expect(table.upstreams.get('u')?.state().endpoints).toMatchObject([{ failuresInARow: 0 }]);
       client.destroy();
     },
   );
@@ -106,7 +107,8 @@ describe('a WebSocket', () => {
     upstream.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
     await whenTrue(() => text.endsWith('early'));
     client.write(' and late');
-    await whenTrue(() => text.endsWith('early and late'));
+    await whenTrue(() => text.endsWith('late'));
+    expect(text.split('\r\n').at(-1)).toBe('early and late');
     client.destroy();
   });
 
