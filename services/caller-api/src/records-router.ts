@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type InvalidPart, ProblemError } from '@countersign/service-kit';
+import { guardRoutes, type InvalidPart, ProblemError } from '@countersign/service-kit';
 import type { Principal } from '@countersign/shared-auth';
 import { Router } from '@koa/router';
 import type { ParameterizedContext } from 'koa';
@@ -122,11 +122,7 @@ export const recordsRouter = (client: RecordsClient, access: Access): Router<Rec
     }
   };
 
-  // Within each route, which is logged with what it refuses. Not by router.use: with a prefix that compares letter case, and
-  // routes do not, so that /Caller/records went past it.
-  if (access.guard) for (const route of router.stack) route.stack.unshift(access.guard);
-  // One that came later would stand open: it throws instead.
-  Object.freeze(router.stack);
+  guardRoutes(router, access.guard);
   return router;
 };
 

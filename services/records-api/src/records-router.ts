@@ -1,4 +1,4 @@
-import { ProblemError } from '@countersign/service-kit';
+import { guardRoutes, ProblemError } from '@countersign/service-kit';
 import { Router } from '@koa/router';
 import type { Middleware, ParameterizedContext } from 'koa';
 import type { z } from 'zod';
@@ -159,10 +159,6 @@ export const recordsRouter = (
     ctx.body = changes;
   });
 
-  // Within each route, which is logged with what it refuses. Not by router.use: with a prefix that compares letter case, and
-  // routes do not, so that /API/records went past it.
-  if (guard) for (const route of router.stack) route.stack.unshift(guard as Middleware<RecordsState>);
-  // One that came later would stand open: it throws instead.
-  Object.freeze(router.stack);
+  guardRoutes(router, guard as Middleware<RecordsState> | undefined);
   return router;
 };
