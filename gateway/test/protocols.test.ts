@@ -1,4 +1,3 @@
-import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
@@ -14,8 +13,8 @@ import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import { X509CertificateGenerator } from '@peculiar/x509';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { makeCertificate } from './certificate.ts';
 import { runGateway } from './gateway-process.ts';
 import { type ScriptedServer, startScripted } from './scripted-server.ts';
 import { startGateway, startUpstream, stopAll, type TestGateway, whenTrue } from './start-gateway.ts';
@@ -62,21 +61,6 @@ const open = (url: string, options = {}): ClientHttp2Session => {
   const session = connect(url, options);
   sessions.push(session);
   return session;
-};
-
-const makeCertificate = async () => {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: 'CN=localhost',
-    keys,
-    signingAlgorithm: algorithm,
-  });
-  const der = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-  return {
-    certificate: certificate.toString('pem'),
-    key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`,
-  };
 };
 
 describe('HTTP/2', () => {

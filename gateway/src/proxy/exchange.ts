@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProblemError } from '@countersign/service-kit';
+import { isHttp2 } from '../request-target.ts';
 import type { Route } from '../routes/route-schema.ts';
 import type { UpstreamError, UpstreamRequest } from '../transport/transport.ts';
 import type { Endpoint, EndpointUse } from '../upstream/endpoint.ts';
@@ -127,6 +128,8 @@ class Attempt implements AnswerEvents {
       headers: ['Host', endpoint.host, ...headers],
       body: body.body,
       contentLength: body.contentLength,
+      // Of HTTP/2, Node hands out parts of what it has read, and may not be through with it.
+      ownsChunks: !isHttp2(request),
     };
     this.#writer.exchange = endpoint.transport.send(upstreamRequest, this.#writer, route.timeouts);
     if (endsAtMs !== undefined) {

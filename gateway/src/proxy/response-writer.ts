@@ -4,6 +4,7 @@ import { sortResponseHeaders } from '../headers/response-headers.ts';
 import { cutOff } from './client-response.ts';
 import { type Coding, encodeAnswer } from './compression.ts';
 import { atEndOfTurn } from '../transport/end-of-turn.ts';
+import { freeOnceWritten } from '../transport/free-chunk.ts';
 import { type Exchange, type ResponseSink, smallBodyBytes, UpstreamError } from '../transport/transport.ts';
 
 /** Who is told how far an answer is. */
@@ -84,7 +85,7 @@ export class ResponseWriter implements ResponseSink {
       }
     }
     const target = this.#encoder ?? this.#response;
-    if (target.write(chunk)) return true;
+    if (target.write(chunk, freeOnceWritten(chunk))) return true;
     target.once('drain', () => this.exchange?.resume());
     return false;
   }

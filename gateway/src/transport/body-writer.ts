@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
+import { freeOnceWritten } from './free-chunk.ts';
+import type { UpstreamRequest } from './transport.ts';
 
 export interface BodyWriterEvents {
   /** Something went out. */
@@ -9,20 +11,31 @@ export interface BodyWriterEvents {
   onBroken(message: string, cause?: unknown): void;
 }
 
+const pieceBytes = 64 * 1024;
+
 /**
- * Writes a stream as the body of a request, no faster than the socket takes it. The stream belongs to somebody else:
- * it is read and paused, never destroyed.
+ * Writes the body of a request, no faster than the socket takes it. A stream belongs to somebody else: it is read and
+ * paused, never destroyed.
  */
 export class BodyWriter {
   readonly #source: Readable;
   readonly #socket: Socket;
   readonly #events: BodyWriterEvents;
+  readonly #ownsChunks: boolean;
   /** Undefined: chunked. */
   #remaining: number | undefined;
 
-  constructor(source: Readable, length: number | undefined, socket: Socket, events: BodyWriterEvents) {
-    this.#source = source;
-    this.#remaining = length;
+  constructor(
+    body: Buffer | Readable,
+    { contentLength, ownsChunks = false }: UpstreamRequest,
+    socket: Socket,
+    events: BodyWriterEvents,
+  ) {
+    const whole = Buffer.isBuffer(body);
+    // In pieces, because only between them it shows that the upstream still takes something.
+    this.#source = whole ? Readable.from(pieces(body)) : body;
+    this.#remaining = whole ? body.length : contentLength;
+    this.#ownsChunks = ownsChunks && !whole;
     this.#socket = socket;
     this.#events = events;
   }
@@ -48,23 +61,24 @@ export class BodyWriter {
   readonly #onData = (data: Buffer | string): void => {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data;
     if (chunk.length === 0) return; // written as a chunk it would end the body
+    const onWritten = this.#ownsChunks ? freeOnceWritten(chunk) : undefined;
     if (this.#remaining === undefined) {
-      if (!this.#writeChunk(chunk)) this.#source.pause();
+      if (!this.#writeChunk(chunk, onWritten)) this.#source.pause();
     } else if (chunk.length > this.#remaining) {
       this.#break('the body of the request is longer than announced');
       return;
     } else {
       this.#remaining -= chunk.length;
-      if (!this.#socket.write(chunk)) this.#source.pause();
+      if (!this.#socket.write(chunk, onWritten)) this.#source.pause();
     }
     this.#events.onProgress();
   };
 
-  #writeChunk(chunk: Buffer): boolean {
+  #writeChunk(chunk: Buffer, onWritten: ((error?: Error | null) => void) | undefined): boolean {
     const socket = this.#socket;
     socket.cork();
     socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
-    socket.write(chunk);
+    socket.write(chunk, onWritten);
     const more = socket.write('\r\n', 'latin1');
     socket.uncork();
     return more;
@@ -94,3 +108,8 @@ export class BodyWriter {
     this.#events.onBroken(message, cause);
   }
 }
+
+const pieces = function* (body: Buffer): Generator<Buffer> {
+  for (let start = 0; start < body.length; start += pieceBytes)
+    yield body.subarray(start, start + pieceBytes);
+};

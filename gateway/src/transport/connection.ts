@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { BodyWriter, type BodyWriterEvents } from './body-writer.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { Deadlines, Timed } from './deadlines.ts';
@@ -8,7 +8,7 @@ import type { Http1Exchange } from './http1-exchange.ts';
 import { requestHead } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
 import { type ResponseEvents, ResponseParser } from './response-parser.ts';
-import { smallBodyBytes } from './transport.ts';
+import { smallBodyBytes, type UpstreamRequest } from './transport.ts';
 
 export interface ConnectionOptions {
   host: string;
@@ -117,10 +117,9 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
 
     const { body } = request;
     if (body === null || request.contentLength === 0) this.#writeWhole(head);
-    else if (!Buffer.isBuffer(body)) this.#writeStream(head, body, request.contentLength);
-    else if (body.length <= smallBodyBytes) this.#writeWhole(head + body.toString('latin1'));
-    // In pieces, because only between them it shows that the upstream still takes something.
-    else this.#writeStream(head, Readable.from(pieces(body)), body.length);
+    else if (Buffer.isBuffer(body) && body.length <= smallBodyBytes) {
+      this.#writeWhole(head + body.toString('latin1'));
+    } else this.#writeParts(head, body, request);
   }
 
   #writeWhole(text: string): void {
@@ -131,10 +130,10 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     });
   }
 
-  #writeStream(head: string, source: Readable, length: number | undefined): void {
+  #writeParts(head: string, body: Buffer | Readable, request: UpstreamRequest): void {
     this.#asked = true;
     this.#socket.write(head, 'latin1');
-    this.#body = new BodyWriter(source, length, this.#socket, this);
+    this.#body = new BodyWriter(body, request, this.#socket, this);
     this.#body.start();
   }
 
@@ -220,8 +219,3 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     this.#options.pool.release(this);
   }
 }
-
-const pieces = function* (body: Buffer): Generator<Buffer> {
-  for (let start = 0; start < body.length; start += pieceBytes)
-    yield body.subarray(start, start + pieceBytes);
-};

@@ -11,7 +11,7 @@ export interface ResponseEvents {
   /** A 1xx response other than 100 and 101. */
   onInformation(status: number, headers: string[]): void;
   onHead(head: ResponseHead): void;
-  /** A piece of the body, the receiver's to keep. False holds the rest back until `resume()`. */
+  /** A piece of the body, the receiver's to keep or to free. False holds the rest back until `resume()`. */
   onBody(chunk: Buffer): boolean;
   /** @param clean nothing came after the response, and it frames itself. */
   onComplete(trailers: string[], clean: boolean): void;

@@ -18,6 +18,8 @@ export interface UpstreamRequest {
   body: Buffer | Readable | null;
   /** Length of a stream in bytes. Undefined: the stream is sent chunked. */
   contentLength?: number | undefined;
+  /** Nobody else looks at what the stream brings: the transport may free it once it is written. Default: false. */
+  ownsChunks?: boolean | undefined;
 }
 
 /** In milliseconds, kept to within a quarter of a second. */
@@ -36,7 +38,7 @@ export interface ResponseSink {
   onInformation?(status: number, headers: string[]): void;
   /** Once. */
   onHead(status: number, reason: string, headers: string[]): void;
-  /** A piece of the body; the chunk is the sink's to keep. False pauses until `exchange.resume()`. */
+  /** A piece of the body; the chunk is the sink's to keep or to free. False pauses until `exchange.resume()`. */
   onData(chunk: Buffer): boolean;
   /** Exactly one of `onEnd` and `onError` comes, and nothing after it. */
   onEnd(trailers: string[]): void;

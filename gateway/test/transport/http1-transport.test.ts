@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../../src/transport/http1-transport.ts';
 import { get, ManualClock, RecordingSink, timeouts } from './recording-sink.ts';
@@ -68,5 +69,40 @@ describe('idle connections of our own client', () => {
 
   test.each(['https://a.test', 'ftp://a.test'])('%s is not for it', (origin) => {
     expect(() => createHttp1Transport(origin)).toThrow(TypeError);
+  });
+});
+
+describe('the chunks of a streamed body, when they are the transport’s', () => {
+  const send = async (body: Buffer | Readable, contentLength: number): Promise<void> => {
+    await using upstream = await startUpstream();
+    const transport = createHttp1Transport(upstream.origin);
+    const sink = new RecordingSink();
+    transport.send({ ...get, method: 'POST', body, contentLength, ownsChunks: true }, sink, timeouts);
+    const connection = await upstream.accept();
+    await connection.request();
+    await connection.body('end');
+    connection.write('HTTP/1.1 204 No Content\r\n\r\n');
+    await sink.over;
+    await transport.close();
+  };
+  const chunkOf = (bytes: number): Buffer => Buffer.from(new ArrayBuffer(bytes)).fill('a');
+
+  test('are freed once they are written', async () => {
+    const chunk = chunkOf(64 * 1024);
+    await send(Readable.from([chunk, Buffer.from('end')]), chunk.length + 3);
+    expect(chunk).toHaveLength(0);
+  });
+
+  test('are left alone where they share their memory', async () => {
+    const whole = chunkOf(64 * 1024);
+    await send(Readable.from([whole.subarray(1), Buffer.from('end')]), whole.length + 2);
+    expect(whole).toHaveLength(64 * 1024);
+  });
+
+  test('a body that is there as a whole is kept: it may be sent again', async () => {
+    const body = chunkOf(64 * 1024);
+    body.write('end', body.length - 3);
+    await send(body, body.length);
+    expect(body.toString('latin1', body.length - 4)).toBe('aend');
   });
 });

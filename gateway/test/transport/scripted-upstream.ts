@@ -71,6 +71,14 @@ export const turns = async (count: number): Promise<void> => {
   for (let index = 0; index < count; index += 1) await turn();
 };
 
+/** Waits until a number stays the same for a while of the event loop. */
+export const settled = async (measure: () => number): Promise<void> => {
+  for (let last = -1, now = measure(); last !== now; now = measure()) {
+    last = now;
+    await turns(50);
+  }
+};
+
 export interface ScriptedUpstream extends AsyncDisposable {
   origin: string;
   connections: UpstreamConnection[];
