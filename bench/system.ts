@@ -1,7 +1,7 @@
 /**
  * What authentication costs on the whole way: client → gateway → caller-api → records-api → SQLite, with every check and
- * token, next to the same way without any. Both run at once, and are asked in turn. Processes of one program differ by
- * some percent for as long as they live, so that it takes several sets of them.
+ * token, next to the same way without any. Both go through the same three processes and are asked in turn: processes of one
+ * program differ by some percent for as long as they live.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,10 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { localApplications, localTenantId, recordsApiScope } from '@countersign/cli';
 import { startLocalEntra } from '@countersign/local-entra';
 import { Agent, request } from 'undici';
-import { start, type Started } from './system/processes.ts';
+import { start } from './system/processes.ts';
 
-const sets = Number(process.env['SETS'] ?? 9);
-const rounds = Number(process.env['ROUNDS'] ?? 12);
+const sets = Number(process.env['SETS'] ?? 5);
+const rounds = Number(process.env['ROUNDS'] ?? 30);
 const warmUpRounds = 10;
 const requestsPerRound = 100;
 const bar = 1.05;
@@ -29,10 +29,13 @@ const file = (name: string, text: string): string => {
   return path;
 };
 
-const routes = (access: string): string =>
-  `routes:\n  - { path: /caller, upstream: caller-api, page: true, access: ${access} }\n`;
+/** Both ways, alike but for the check. */
+const routes = `routes:
+  - { path: /auth, rewrite: /caller, upstream: auth, page: true, access: { api: caller-api, policy: { appRole: ${role} } } }
+  - { path: /no-auth, rewrite: /caller, upstream: no-auth, page: true, access: public }
+`;
 
-/** A way's own database, brought up to date. */
+/** A database of its own, brought up to date. */
 const database = (name: string): Record<string, string> => {
   const settings = { DATA_FOLDER: join(folder, name) };
   const migrate = fileURLToPath(new URL('../services/records-api/src/migrate.ts', import.meta.url));
@@ -48,59 +51,41 @@ const identity = {
   CA_FILE: file('ca.pem', entra.ca),
 };
 
-/** How the two ways differ. */
-const programs = {
-  auth: {
-    records: 'services/records-api/src/main.ts',
-    caller: 'services/caller-api/src/main.ts',
-    callerSettings: {
-      ...identity,
-      ACCESS_MODE: 'app-role',
-      ACCESS_APP_ROLE: role,
-      AZURE_CLIENT_ID: localApplications.api2,
-      AZURE_CLIENT_SECRET_FILE: file('secret', entra.secrets['api2'] ?? ''),
-    },
-    gatewaySettings: {
-      ...identity,
-      APIS: `caller-api=${localApplications.api2}`,
-      ROUTES_FILE: file('auth.yaml', routes(`{ api: caller-api, policy: { appRole: ${role} } }`)),
-    },
-  },
-  'no-auth': {
-    records: 'bench/system/unchecked-records.ts',
-    caller: 'bench/system/unchecked-caller.ts',
-    callerSettings: {},
-    gatewaySettings: { ROUTES_FILE: file('no-auth.yaml', routes('public')) },
-  },
-} as const;
-type Way = keyof typeof programs;
-const ways = Object.keys(programs) as Way[];
+const ways = ['auth', 'no-auth'] as const;
+type Way = (typeof ways)[number];
 
-interface StartedWay {
-  url: string;
+interface StartedSet {
+  gateway: string;
   stop: () => Promise<void>;
 }
 
-const startWay = async (way: Way, set: number): Promise<StartedWay> => {
-  const { records, caller, callerSettings, gatewaySettings } = programs[way];
-  const started: Started[] = [];
-  const up = async (path: string, env: Record<string, string>): Promise<string> => {
-    const service = await start(path, env);
-    started.push(service);
-    return service.url;
-  };
-  const recordsUrl = await up(records, {
+const startSet = async (serial: number): Promise<StartedSet> => {
+  const records = await start('bench/system/records.ts', 2, {
     ...identity,
-    ...database(`${way}-${set}`),
+    ...database(`set-${serial}`),
     API_CLIENT_ID: localApplications.api1,
   });
-  const addressed = { RECORDS_API_URL: recordsUrl, RECORDS_API_SCOPE: recordsApiScope };
-  const callerUrl = await up(caller, { ...callerSettings, ...addressed });
-  const url = await up('gateway/src/main.ts', { ...gatewaySettings, UPSTREAMS: `caller-api=${callerUrl}` });
+  const [checkedRecords = '', openRecords = ''] = records.urls;
+  const callers = await start('bench/system/callers.ts', 2, {
+    ...identity,
+    AZURE_CLIENT_ID: localApplications.api2,
+    AZURE_CLIENT_SECRET_FILE: file('secret', entra.secrets['api2'] ?? ''),
+    ACCESS_APP_ROLE: role,
+    CHECKED_RECORDS_URL: checkedRecords,
+    OPEN_RECORDS_URL: openRecords,
+    RECORDS_API_SCOPE: recordsApiScope,
+  });
+  const [checkedCaller = '', openCaller = ''] = callers.urls;
+  const gateway = await start('gateway/src/main.ts', 1, {
+    ...identity,
+    APIS: `caller-api=${localApplications.api2}`,
+    ROUTES_FILE: file('routes.yaml', routes),
+    UPSTREAMS: `auth=${checkedCaller},no-auth=${openCaller}`,
+  });
   const stop = async (): Promise<void> => {
-    for (const service of started.toReversed()) await service.stop();
+    for (const service of [gateway, callers, records]) await service.stop();
   };
-  return { url, stop };
+  return { gateway: gateway.urls[0] ?? '', stop };
 };
 
 const token = await entra.forge({
@@ -116,8 +101,11 @@ const headers: Record<Way, Record<string, string>> = {
   'no-auth': {},
 };
 const dispatcher = new Agent({ connections: 1 });
-const ask = async (way: Way, { url }: StartedWay): Promise<void> => {
-  const { statusCode, body } = await request(`${url}/caller/records`, { headers: headers[way], dispatcher });
+const ask = async (way: Way, { gateway }: StartedSet): Promise<void> => {
+  const { statusCode, body } = await request(`${gateway}/${way}/records`, {
+    headers: headers[way],
+    dispatcher,
+  });
   const text = await body.text();
   if (statusCode !== 200) throw new Error(`${way} answered ${statusCode}: ${text}`);
 };
@@ -130,12 +118,12 @@ const median = (values: readonly number[]): number => {
 type Figures = Record<Way, number>;
 
 /** Microseconds of a request of a round, the two ways by turns, so that whatever else the machine does hits both. */
-const measureRound = async (started: Record<Way, StartedWay>): Promise<Figures> => {
+const measureRound = async (set: StartedSet): Promise<Figures> => {
   const samples: Record<Way, number[]> = { auth: [], 'no-auth': [] };
   for (let serial = 0; serial < requestsPerRound; serial += 1) {
     for (const way of serial % 2 === 0 ? ways : ways.toReversed()) {
       const startNs = process.hrtime.bigint();
-      await ask(way, started[way]);
+      await ask(way, set);
       samples[way].push(Number(process.hrtime.bigint() - startNs) / 1_000);
     }
   }
@@ -146,14 +134,13 @@ const ratioOf = (figures: readonly Figures[]): number =>
   median(figures.map((round) => round.auth / round['no-auth']));
 
 const measured: Figures[][] = [];
-for (let set = 0; set < sets; set += 1) {
-  const started = {} as Record<Way, StartedWay>;
-  for (const way of set % 2 === 0 ? ways : ways.toReversed()) started[way] = await startWay(way, set);
-  for (let round = 0; round < warmUpRounds; round += 1) await measureRound(started);
+for (let serial = 0; serial < sets; serial += 1) {
+  const set = await startSet(serial);
+  for (let round = 0; round < warmUpRounds; round += 1) await measureRound(set);
   const figures: Figures[] = [];
-  for (let round = 0; round < rounds; round += 1) figures.push(await measureRound(started));
+  for (let round = 0; round < rounds; round += 1) figures.push(await measureRound(set));
   measured.push(figures);
-  for (const way of ways) await started[way].stop();
+  await set.stop();
 }
 
 await dispatcher.close();

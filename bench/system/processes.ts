@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 export interface Started {
-  url: string;
+  /** Of each server, in the order in which they listen. */
+  urls: string[];
   stop: () => Promise<void>;
 }
 
@@ -12,8 +13,12 @@ process.once('exit', () => {
   for (const child of running) child.kill();
 });
 
-/** Runs a file of the repository and waits until it listens. Its log is written, to /dev/null. */
-export const start = async (file: string, env: Readonly<Record<string, string>>): Promise<Started> => {
+/** Runs a file of the repository and waits until its servers listen. Its log is written, to /dev/null. */
+export const start = async (
+  file: string,
+  servers: number,
+  env: Readonly<Record<string, string>>,
+): Promise<Started> => {
   const child = spawn(
     process.execPath,
     ['--conditions=source', fileURLToPath(new URL(`../../${file}`, import.meta.url))],
@@ -21,15 +26,17 @@ export const start = async (file: string, env: Readonly<Record<string, string>>)
   );
   running.add(child);
   child.once('exit', () => running.delete(child));
-  const port = await new Promise<number>((resolve, reject) => {
+  const urls: string[] = [];
+  await new Promise<void>((resolve, reject) => {
     child.on('message', (message) => {
       const { listening } = message as { listening?: number };
-      if (listening !== undefined) resolve(listening);
+      if (listening !== undefined) urls.push(`http://127.0.0.1:${listening}`);
+      if (urls.length === servers) resolve();
     });
     child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)));
   });
   return {
-    url: `http://127.0.0.1:${port}`,
+    urls,
     stop: async () => {
       const exited = once(child, 'exit');
       child.kill();
