@@ -1,6 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa';
 import { type CompletedRequest, completions, pathOf, routeOf, statusOf } from './completion.ts';
-import { describeError, isoTime } from './logger.ts';
+import { describeError, isoTime, withoutTokens } from './logger.ts';
 import type { ServiceState } from './request-context.ts';
 
 /**
@@ -53,7 +53,12 @@ const membersOf = (ctx: ParameterizedContext<ServiceState>, ms: number, complete
 const json = (value: unknown): string => {
   if (typeof value === 'string' && needsNoEscape.test(value)) return `"${value}"`;
   if (Number.isFinite(value)) return String(value);
-  return JSON.stringify(value instanceof Error ? describeError(value) : value);
+  try {
+    return JSON.stringify(value instanceof Error ? describeError(value) : value) ?? 'null';
+  } catch {
+    // A BigInt or a cycle: what a record cannot say must not end the process.
+    return JSON.stringify(withoutTokens(String(value)));
+  }
 };
 
 /** RFC 8259 §7, of ASCII. */

@@ -180,6 +180,22 @@ describe('the log', () => {
     expect(await completed).toMatchObject([{ number: null }]);
   });
 
+  const cyclic: Record<string, unknown> = {};
+  cyclic['self'] = cyclic;
+  test.each([
+    ['a BigInt', 12n, '12'],
+    ['a cycle', cyclic, '[object Object]'],
+    ['a function', () => 1, null],
+    ['a symbol', Symbol('s'), null],
+  ])('survives %s, which JSON does not know', async (_, value, expected) => {
+    const { url, completed } = await startService((ctx) => {
+      ctx.state.logFields['field'] = value;
+      ctx.body = 'ok';
+    });
+    await fetch(url);
+    expect(await completed).toMatchObject([{ field: expected, 'http.response.status_code': 200 }]);
+  });
+
   test('keeps tokens and the requests that errors carry out', async () => {
     const { url, completed } = await startService(() => {
       throw Object.assign(new Error('failed with eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln in the text'), {
