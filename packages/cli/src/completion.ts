@@ -14,7 +14,7 @@ _countersign() {
   candidates=(\${(f)"$(countersign complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
   if (( \${#candidates} )); then compadd -a candidates; else _files; fi
 }
-compdef _countersign countersign
+if [[ $funcstack[1] == _countersign ]]; then _countersign "$@"; else compdef _countersign countersign; fi
 `,
   fish: `function __countersign
   set -l words (commandline -opc) (commandline -ct)
@@ -61,6 +61,7 @@ export const addCompletion = (program: Command, { stdout }: Terminal): void => {
       `
 Examples:
   source <(countersign completion bash)
+  source <(countersign completion zsh)      after compinit
   countersign completion fish > ~/.config/fish/completions/countersign.fish`,
     )
     .action((shell: keyof typeof scripts) => {
