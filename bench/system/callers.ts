@@ -1,6 +1,6 @@
 /**
- * caller-api twice in one process, for bench:system alone: first as shipped, then one that lets anybody in and calls
- * without a token. `CHECKED_RECORDS_URL` and `OPEN_RECORDS_URL` are what they call.
+ * caller-api twice in one process, for bench:system alone: first one with its checks and tokens, then one that lets
+ * anybody in and calls with a token that is none. `CHECKED_RECORDS_URL` and `OPEN_RECORDS_URL` are what they call.
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
