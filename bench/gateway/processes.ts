@@ -58,8 +58,9 @@ export const freePort = async (): Promise<number> => {
     const server = createServer().listen(randomInt(20_000, 32_000), '127.0.0.1');
     try {
       await once(server, 'listening');
-    } catch {
-      continue; // somebody listens there
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue;
+      throw error;
     }
     const { port } = server.address() as AddressInfo;
     server.close();
