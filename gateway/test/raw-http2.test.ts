@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { frame, frameTypes, preface } from './http2-frames.ts';
 import { startGateway, startUpstream, stopAll, whenTrue } from './start-gateway.ts';
 
 afterEach(stopAll);
@@ -33,15 +34,6 @@ const expectRight = async (url: string): Promise<void> => {
   session.destroy();
 };
 
-const frame = (type: number, flags: number, streamId: number, payload: Buffer): Buffer => {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(streamId, 5);
-  return Buffer.concat([head, payload]);
-};
-
 /** RFC 7541 §6.2.2: literals that are not indexed, so that any octets can be sent. */
 const encodeHeaders = (headers: readonly (readonly [string, string])[]): Buffer =>
   Buffer.concat(
@@ -51,12 +43,9 @@ const encodeHeaders = (headers: readonly (readonly [string, string])[]): Buffer 
     }),
   );
 
-const [data, headersFrame, rstStream, settings, goAway] = [0, 1, 3, 4, 7] as const;
+const { data, headers: headersFrame, rstStream, settings, goAway } = frameTypes;
 const endOfStreamAndHeaders = 0x5;
-const opening = Buffer.concat([
-  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-  frame(settings, 0, 0, Buffer.alloc(0)),
-]);
+const opening = Buffer.concat([preface, frame(settings, 0, 0, Buffer.alloc(0))]);
 
 /** Sends one request; resolves with what it came to. Statuses are not decoded: the answer's code stands in its body. */
 const send = (url: string, headers: readonly (readonly [string, string])[]): Promise<string> =>

@@ -85,7 +85,8 @@ export class ResponseWriter implements ResponseSink {
       }
     }
     const target = this.#encoder ?? this.#response;
-    if (target.write(chunk, freeOnceWritten(chunk))) return true;
+    const onWritten = this.#ownsWrites ? freeOnceWritten(chunk) : undefined;
+    if (target.write(chunk, onWritten)) return true;
     target.once('drain', () => this.exchange?.resume());
     return false;
   }
@@ -114,6 +115,11 @@ export class ResponseWriter implements ResponseSink {
   onError(error: UpstreamError): void {
     if (this.#headWritten || error.headReceived) cutOff(this.#response);
     this.#events.onDone(error);
+  }
+
+  /** A write is over when its bytes are. Over HTTP/2 a reset ends it while the session still sends parts of it. */
+  get #ownsWrites(): boolean {
+    return this.#encoder === undefined && !('stream' in this.#response);
   }
 
   #encodeBy(encoder: Transform | undefined): void {

@@ -21,10 +21,8 @@ export interface ConnectionOptions {
   pool: ConnectionPool<Connection>;
 }
 
-const pieceBytes = 64 * 1024;
-
 // Shared by all connections: it is filled and emptied within one callback.
-const readBuffer = Buffer.allocUnsafeSlow(pieceBytes);
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
 /** One HTTP/1.1 connection to an upstream, which carries one exchange at a time. */
 export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
