@@ -1,32 +1,16 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, closeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { localApplications, localTenantId, recordsApiScope, takeToken } from '@countersign/cli';
+import { takeToken } from '@countersign/cli';
+import { exportJob, spawnJob } from '../tests/system/caller-job.ts';
 import { startTestSystem, type TestSystem } from '../tests/system/test-system.ts';
 import { createRecordsCaller } from './records-caller.ts';
 import { peaksWhile, residentMegabytes } from './resident-memory.ts';
 
-const job = fileURLToPath(new URL('../services/caller-api/src/main.ts', import.meta.url));
-
 /** Runs `caller-api --once export` into a file. @returns the most memory that it took, in MiB */
 const exportByJob = async (system: TestSystem, heap: Record<string, string>): Promise<number> => {
   const output = openSync(join(system.dataFolder, 'export.ndjson'), 'w');
-  const child = spawn(process.execPath, ['--conditions=source', job, '--once', 'export'], {
-    env: {
-      ...heap,
-      ACCESS_MODE: 'anonymous',
-      AZURE_AUTHORITY_HOST: system.entraOrigin,
-      AZURE_TENANT_ID: localTenantId,
-      AZURE_CLIENT_ID: localApplications.api2,
-      AZURE_CLIENT_SECRET_FILE: join(system.secretsFolder, 'api2'),
-      CA_FILE: system.caFile,
-      RECORDS_API_URL: system.recordsApiUrl,
-      RECORDS_API_SCOPE: recordsApiScope,
-    },
-    stdio: ['ignore', output, 'inherit'],
-  });
+  const child = spawnJob(system, exportJob, heap, ['ignore', output, 'inherit']);
   closeSync(output);
   const [peak = 0] = await peaksWhile([child.pid as number], async () => {
     const [code] = (await once(child, 'close')) as [number | null];

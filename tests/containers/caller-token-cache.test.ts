@@ -1,18 +1,14 @@
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { localApplications, localTenantId, recordsApiScope } from '@countersign/cli';
 import { GenericContainer, type StartedTestContainer } from 'testcontainers';
+import { exportJob, spawnJob } from '../system/caller-job.ts';
 import { startTestSystem } from '../system/test-system.ts';
 
 jest.setTimeout(120_000);
-
-const main = fileURLToPath(new URL('../../services/caller-api/src/main.ts', import.meta.url));
 
 let valkey: StartedTestContainer;
 let folder: string;
@@ -55,20 +51,7 @@ test('processes of caller-api share their token; without the store each takes it
     });
   };
   const runJob = async (): Promise<number | null> => {
-    const child = spawn(process.execPath, ['--conditions=source', main, '--once', 'export'], {
-      env: {
-        ACCESS_MODE: 'anonymous',
-        AZURE_AUTHORITY_HOST: system.entraOrigin,
-        AZURE_TENANT_ID: localTenantId,
-        AZURE_CLIENT_ID: localApplications.api2,
-        AZURE_CLIENT_SECRET_FILE: join(system.secretsFolder, 'api2'),
-        CA_FILE: system.caFile,
-        RECORDS_API_URL: system.recordsApiUrl,
-        RECORDS_API_SCOPE: recordsApiScope,
-        ...settings,
-      },
-      stdio: 'ignore',
-    });
+    const child = spawnJob(system, exportJob, settings, 'ignore');
     const [code] = (await once(child, 'close')) as [number | null];
     return code;
   };

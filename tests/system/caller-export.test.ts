@@ -1,14 +1,12 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { localApplications, localTenantId, recordsApiScope, takeToken } from '@countersign/cli';
+import { localApplications, localTenantId, takeToken } from '@countersign/cli';
+import { exportJob, spawnJob } from './caller-job.ts';
 import { startTestSystem, type TestSystem } from './test-system.ts';
 
 const imported = 20_000;
-const main = fileURLToPath(new URL('../../services/caller-api/src/main.ts', import.meta.url));
 
 let system: TestSystem;
 let folder: string;
@@ -34,22 +32,14 @@ afterAll(async () => {
 });
 
 /** The job, with its standard output on a file as `>` or `>>` of a shell put it there. */
-const startJob = (args: string[], output: string, flags = 'w', settings: Record<string, string> = {}) => {
+const startJob = (
+  args: readonly string[],
+  output: string,
+  flags = 'w',
+  settings: Record<string, string> = {},
+) => {
   const stdout = openSync(output, flags);
-  const child = spawn(process.execPath, ['--conditions=source', main, ...args], {
-    env: {
-      ACCESS_MODE: 'anonymous',
-      AZURE_AUTHORITY_HOST: system.entraOrigin,
-      AZURE_TENANT_ID: localTenantId,
-      AZURE_CLIENT_ID: localApplications.api2,
-      AZURE_CLIENT_SECRET_FILE: join(system.secretsFolder, 'api2'),
-      CA_FILE: system.caFile,
-      RECORDS_API_URL: system.recordsApiUrl,
-      RECORDS_API_SCOPE: recordsApiScope,
-      ...settings,
-    },
-    stdio: ['ignore', stdout, 'pipe'],
-  });
+  const child = spawnJob(system, args, settings, ['ignore', stdout, 'pipe']);
   closeSync(stdout);
   let log = '';
   child.stderr?.on('data', (chunk: Buffer) => {
@@ -61,7 +51,6 @@ const startJob = (args: string[], output: string, flags = 'w', settings: Record<
 
 const exported = async (...args: Parameters<typeof startJob>) => startJob(...args).ended;
 const file = (name: string): string => join(folder, name);
-const exportJob = ['--once', 'export'];
 
 describe('caller-api --once export', () => {
   test('writes every record as a line, its log goes to standard error', async () => {
