@@ -65,7 +65,7 @@ export const startTestSystem = async (
   const secrets = await readSecrets(system.secretsFolder);
   const stop = async (): Promise<string[]> => {
     const failed = await system.stop();
-    await dispatcher.close();
+    if (!dispatcher.closed) await dispatcher.close();
     checkLines(lines, secrets);
     return failed;
   };

@@ -30,9 +30,12 @@ export interface ServiceProcess {
   child: ChildProcess;
   /** Resolves when the process is gone, to its exit code (null after a signal). */
   exited: Promise<number | null>;
-  /** Asks the service to stop, waits until it has; true when it exited with 0. */
+  /** Asks the service to stop, waits until it has, for half a minute at most; true when it exited with 0. */
   stop(): Promise<boolean>;
 }
+
+/** More than a service gives its requests in flight. One that still runs then is killed. */
+const stopMs = 30_000;
 
 /** Why a service did not come up: its own last words. */
 export class ServiceStartError extends Error {
@@ -70,7 +73,10 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
   });
   const stop = async (): Promise<boolean> => {
     child.kill('SIGTERM');
-    return (await exited) === 0;
+    const overdue = setTimeout(() => child.kill('SIGKILL'), stopMs);
+    const code = await exited;
+    clearTimeout(overdue);
+    return code === 0;
   };
   const giveUp = (): boolean => child.kill('SIGTERM');
   if (signal?.aborted) giveUp();

@@ -12,7 +12,9 @@ if (!url) throw new Error('HEALTHCHECK_URL is missing');
 const get = url.startsWith('https:') ? httpsGet : httpGet;
 const request = get(url, { timeout: 2_000, ...(caFile && { ca: readFileSync(caFile) }) }, (response) => {
   const ready = response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode < 300;
-  process.exit(ready ? 0 : 1);
+  if (ready) process.exitCode = 0;
+  response.destroy();
 });
-request.on('timeout', () => process.exit(1));
-request.on('error', () => process.exit(1));
+request.on('timeout', () => request.destroy());
+request.on('error', () => undefined);
+process.exitCode = 1;

@@ -1,6 +1,7 @@
 export * from './access-log.ts';
 export * from './config.ts';
 export * from './create-koa.ts';
+export { endProcess } from './end-process.ts';
 export * from './guard-routes.ts';
 export * from './health.ts';
 export * from './lifecycle.ts';

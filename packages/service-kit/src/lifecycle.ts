@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type StartingService, starts, stops, type StoppingService } from './completion.ts';
 import { ConfigError } from './config.ts';
+import { endProcess } from './end-process.ts';
 import type { Readiness } from './health.ts';
 import { createLogger, type Logger } from './logger.ts';
 
@@ -76,7 +77,7 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     await options.close?.();
     await sayStopping();
     logger.info('stopped');
-    process.exit(0);
+    endProcess(0);
   };
   const stopOrFail = (reason: string): void => {
     stop(reason).catch((error: unknown) => {
@@ -140,9 +141,12 @@ export const runService = async (
   main: () => Promise<unknown>,
 ): Promise<void> => {
   const logger = createLogger(service);
-  const die = (error: unknown): never => {
+  const say = (error: unknown): void => {
     if (error instanceof ConfigError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'the service cannot go on');
+  };
+  const die = (error: unknown): never => {
+    say(error);
     process.exit(1);
   };
   process.removeAllListeners('warning');
@@ -150,5 +154,8 @@ export const runService = async (
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
   starts.publish({ ...service, logger } satisfies StartingService);
-  await main().catch(die);
+  await main().catch((error: unknown) => {
+    say(error);
+    endProcess(1);
+  });
 };

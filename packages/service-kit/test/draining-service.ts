@@ -8,6 +8,7 @@ const service = { name: 'draining-service', version: '0.0.0' };
 await runService(service, async () => {
   const released = once(process.stdin, 'data');
   const readiness = { accepting: true };
+  if (process.env['LEFT_OPEN']) setInterval(() => undefined, 60_000);
   const server = createServer((request, response) => {
     const answer = (): unknown => response.end(String(readiness.accepting));
     if (request.url !== '/slow') answer();

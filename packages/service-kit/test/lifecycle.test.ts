@@ -103,6 +103,13 @@ describe('serve', () => {
     );
   });
 
+  test('ends though something was left open', async () => {
+    const service = await start({ LEFT_OPEN: 'yes' });
+    await service.logged('listening');
+    service.child.kill('SIGTERM');
+    expect(await service.exitCode).toBe(0);
+  });
+
   test('stops when the process that started it is gone', async () => {
     const service = await start();
     await service.logged('listening');

@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { createLogger, packageIdentity, runService, serve } from '@countersign/service-kit';
+import { createLogger, endProcess, packageIdentity, runService, serve } from '@countersign/service-kit';
 import {
   callEvents,
   countRequests,
@@ -20,13 +20,12 @@ import {
   createTokenSource,
   createTokenVerifier,
   type EntraNetwork,
-  type SharedTokenCache,
-  type TokenSource,
+  type RedisTokenStore,
 } from '@countersign/shared-auth';
 import { type AccessMode, createAccess } from './access.ts';
 import { createApp } from './app.ts';
 import { type CallerConfig, credentialFile, hostsOf, parseCallerConfig } from './config.ts';
-import { runJob } from './export/job.ts';
+import { type ClosableTokenSource, runJob } from './export/job.ts';
 import { createRecordsClient } from './records-client.ts';
 
 const service = packageIdentity(new URL('../package.json', import.meta.url));
@@ -42,29 +41,29 @@ const credentialOf = (config: CallerConfig): ClientCredential => {
 const networkOf = ({ CA_FILE: ca }: CallerConfig): EntraNetwork =>
   createEntraNetwork(ca === undefined ? {} : { ca });
 
-const sharedCacheOf = (config: CallerConfig, observer: AuthObserver): SharedTokenCache | undefined => {
-  const { TOKEN_CACHE_URL: url, TOKEN_CACHE_KEY_FILE: keys, TOKEN_CACHE_PASSWORD_FILE: password } = config;
-  if (url === undefined || keys === undefined) return undefined;
-  const { CA_FILE: ca } = config;
-  const store = createRedisTokenStore({
+const tokenStoreOf = (config: CallerConfig): RedisTokenStore | undefined => {
+  const { TOKEN_CACHE_URL: url, TOKEN_CACHE_PASSWORD_FILE: password, CA_FILE: ca } = config;
+  if (url === undefined) return undefined;
+  return createRedisTokenStore({
     url,
     ...(password !== undefined && { password }),
     ...(ca !== undefined && { ca }),
   });
-  return createSharedTokenCache({ store, keys, observer });
 };
 
-const tokensOf = (config: CallerConfig, observer: AuthObserver = {}): TokenSource => {
-  const sharedCache = sharedCacheOf(config, observer);
-  return createTokenSource({
+const tokensOf = (config: CallerConfig, observer: AuthObserver = {}): ClosableTokenSource => {
+  const { TOKEN_CACHE_KEY_FILE: keys } = config;
+  const store = tokenStoreOf(config);
+  const tokens = createTokenSource({
     authorityHost: config.AZURE_AUTHORITY_HOST,
     tenantId: config.AZURE_TENANT_ID,
     clientId: config.AZURE_CLIENT_ID,
     credential: credentialOf(config),
     network: networkOf(config),
     observer,
-    ...(sharedCache && { sharedCache }),
+    ...(store && keys && { sharedCache: createSharedTokenCache({ store, keys, observer }) }),
   });
+  return { ...tokens, [Symbol.dispose]: () => store?.close() };
 };
 
 const accessModeOf = (config: CallerConfig, observer: AuthObserver): AccessMode => {
@@ -139,10 +138,13 @@ const runCallerApi = async (): Promise<void> => {
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     logger,
     readiness,
-    close: () => recordsApi.close(),
+    close: () => {
+      recordsApi.close();
+      tokens[Symbol.dispose]();
+    },
   });
 };
 
 const args = process.argv.slice(2);
 if (args.length === 0) await runService(service, runCallerApi);
-else process.exit(await runJob({ service, args, process, tokensOf }));
+else endProcess(await runJob({ service, args, process, tokensOf }));

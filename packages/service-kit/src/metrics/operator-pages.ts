@@ -64,7 +64,7 @@ export const openMetricsPort = async (
   await openOperatorPort(server, host, port, 'METRICS_PORT', logger);
 };
 
-/** Listens, and logs where. @param setting what the port is called in the configuration */
+/** Listens, and logs where. It keeps no process from its end. @param setting what the port is called in the configuration */
 export const openOperatorPort = async (
   server: Server,
   host: string,
@@ -72,6 +72,7 @@ export const openOperatorPort = async (
   setting: string,
   logger: Logger,
 ): Promise<void> => {
+  server.unref().on('connection', (socket) => socket.unref());
   await listen(server, host, port, setting);
   const { address, port: opened } = server.address() as AddressInfo;
   logger.info({ 'server.address': address, 'server.port': opened }, 'operator port open');

@@ -18,11 +18,14 @@ export const exitCodes = {
   refused: 77,
 } as const;
 
+/** Tokens whose connection to a shared cache, if they have one, can be closed. */
+export type ClosableTokenSource = TokenSource & Disposable;
+
 export interface JobOptions {
   service: { name: string; version: string };
   args: readonly string[];
   process: NodeJS.Process;
-  tokensOf: (config: CallerConfig) => TokenSource;
+  tokensOf: (config: CallerConfig) => ClosableTokenSource;
 }
 
 /**
@@ -40,11 +43,12 @@ export const runJob = async ({ service, args, process, tokensOf }: JobOptions): 
   try {
     const progressFile = readArguments(args);
     const config = parseCallerConfig(env);
+    using tokens = tokensOf(config);
     const target = openTarget({ output: stdout, progressFile, onBlock: progress.show });
     await exportRecords({
       baseUrl: config.RECORDS_API_URL,
       scope: config.RECORDS_API_SCOPE,
-      tokens: tokensOf(config),
+      tokens,
       ca: config.CA_FILE,
       timeoutMs: config.RECORDS_API_TIMEOUT_MS,
       target,

@@ -1,0 +1,12 @@
+/** How long whatever still holds the process may do so, in milliseconds. */
+const mostMs = 1_000;
+
+/**
+ * Ends the process once nothing holds it, or by force. Not by `process.exit` at once: that joins V8's compiler threads, and one
+ * that waits for a collection, which only the joining thread could do, waits for ever (nodejs/node#54918).
+ */
+export const endProcess = (code: number): void => {
+  process.exitCode = code;
+  process.channel?.unref();
+  setTimeout(() => process.exit(code), mostMs).unref();
+};
