@@ -16,17 +16,23 @@ const descriptionSchema = z
   )
   .meta({ description: 'Up to 2000 characters, with line breaks.' });
 
+/** UTC with milliseconds, as the API writes it. To look at one is a tenth of the work of a `Date`, of which an import has many. */
+const utc = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
 /** Years that both databases and ISO 8601 write with four digits. */
 const isStorable = (text: string): boolean => {
+  if (utc.test(text)) return !text.startsWith('0000');
   const year = new Date(text).getUTCFullYear();
   return year >= 1 && year <= 9_999;
 };
+
+const toUtc = (text: string): string => (utc.test(text) ? text : new Date(text).toISOString());
 
 /** A date-time with any offset; what comes out is UTC with milliseconds. */
 const dateInput = z.iso
   .datetime({ offset: true, abort: true, error: 'must be a date-time such as 2026-01-31T08:00:00Z' })
   .refine(isStorable, { error: 'must be in the years 1 to 9999', abort: true })
-  .overwrite((text) => new Date(text).toISOString())
+  .overwrite(toUtc)
   .meta({ description: 'Kept in UTC, to the millisecond.' });
 
 /**

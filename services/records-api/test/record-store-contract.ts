@@ -168,6 +168,31 @@ export const recordStoreContract = (openDatabase: () => Promise<RecordDatabase>)
       ]);
     });
 
+    test('by dates or name go on in the middle of records of one date', async () => {
+      const date = '1998-01-01T00:00:00.000Z';
+      for (let serial = 0; serial < 7; serial += 1)
+        await store.create(fields(`many ${serial % 2}`, date), writer);
+      await store.create(fields('many 1', '1998-01-02T00:00:00.000Z'), writer);
+      const end = '1998-12-31T00:00:00.000Z';
+      for (const filter of [{ from: date, to: end }, { to: end }, { name: 'many 1' }, { from: date }]) {
+        const whole = await store.list(filter, 1_000);
+        expect(whole.length).toBeGreaterThan(3);
+        for (const limit of [1, 2, 3]) {
+          const paged = [];
+          for (
+            let page = await store.list(filter, limit);
+            page.length > 0;
+            page = await store.list(filter, limit, page.at(-1))
+          )
+            paged.push(...page);
+          expect(paged).toEqual(whole);
+        }
+      }
+      const early = { id: 1, date: '1997-01-01T00:00:00.000Z' };
+      const filter = { from: date, to: end };
+      expect(await store.list(filter, 10, early)).toEqual(await store.list(filter, 10));
+    });
+
     test('are exported as lines of JSON', async () => {
       await store.create(fields('quote " slash / \\ 🎉 \u2028 \u007f', '0001-01-01T00:00:00.001Z'), writer);
       await store.create(

@@ -1,4 +1,4 @@
-import type { Kysely, SelectQueryBuilder, Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import type { RecordEntry, RecordFilter } from '../record.ts';
 import {
   type IdempotencyKey,
@@ -12,7 +12,7 @@ import {
   type Writer,
 } from '../record-store.ts';
 import { assertLastMigration } from './migrations.ts';
-import type { RecordDatabase } from './record-database.ts';
+import type { RecordDatabase, RecordQuery } from './record-database.ts';
 import type { Tables } from './tables.ts';
 
 type Action = Tables['audit_changes']['action'];
@@ -39,19 +39,25 @@ const selectPage = (
   { name, from, to }: RecordFilter,
   limit: number,
   after: Position | undefined,
-): SelectQueryBuilder<Tables, 'records', RecordEntry> => {
-  let query = db.selectFrom('records').select(columns).limit(limit);
-  if (name !== undefined) query = query.where('name', '=', name);
-  if (from !== undefined) query = query.where('date', '>=', from);
-  if (to !== undefined) query = query.where('date', '<=', to);
-  const isFiltered = name !== undefined || from !== undefined || to !== undefined;
-  if (isFiltered) query = query.orderBy('date');
-  if (after && isFiltered) {
-    query = query.where((where) =>
-      where(where.refTuple('date', 'id'), '>', where.tuple(after.date, after.id)),
-    );
-  } else if (after) query = query.where('id', '>', after.id);
-  return query.orderBy('id');
+): RecordQuery => {
+  const records = db.selectFrom('records').select(columns).limit(limit);
+  if (name === undefined && from === undefined && to === undefined) {
+    return (after ? records.where('id', '>', after.id) : records).orderBy('id');
+  }
+  let matching = records.orderBy('date').orderBy('id');
+  if (name !== undefined) matching = matching.where('name', '=', name);
+  if (to !== undefined) matching = matching.where('date', '<=', to);
+  if (!after || (from !== undefined && after.date < from)) {
+    return from === undefined ? matching : matching.where('date', '>=', from);
+  }
+  // Two ranges of an index. As one, `(date, id) > (…)`, SQLite would read all records of that date.
+  const sameDate = matching.where('date', '=', after.date).where('id', '>', after.id);
+  const later = matching.where('date', '>', after.date);
+  const behind = db
+    .selectFrom(sameDate.as('same_date'))
+    .selectAll()
+    .unionAll(db.selectFrom(later.as('later')).selectAll());
+  return db.selectFrom(behind.as('behind')).selectAll().orderBy('date').orderBy('id').limit(limit);
 };
 
 /** A transaction that fails with what its work threw, also where the connection is gone and cannot roll back. */

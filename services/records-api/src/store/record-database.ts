@@ -1,4 +1,4 @@
-import type { Kysely, SelectQueryBuilder, Transaction } from 'kysely';
+import type { Expression, Kysely, Transaction } from 'kysely';
 import type { RecordEntry, RecordFields } from '../record.ts';
 import type { Engine } from './migrations.ts';
 import type { Tables } from './tables.ts';
@@ -13,13 +13,18 @@ export interface PreparedImport {
   discard(): void;
 }
 
+/** A query of records, not yet run. */
+export interface RecordQuery extends Expression<RecordEntry> {
+  execute(): Promise<RecordEntry[]>;
+}
+
 /** What the two databases do not have in common. */
 export interface RecordDatabase {
   engine: Engine;
   reads: Kysely<Tables>;
   writes: Kysely<Tables>;
   /** What a query finds, each record as JSON on a line of its own. */
-  readLines(query: SelectQueryBuilder<Tables, 'records', RecordEntry>): Promise<string>;
+  readLines(query: RecordQuery): Promise<string>;
   /** Takes the pages in, as far as that is possible without holding up other writes. */
   prepareImport(pages: AsyncIterable<readonly RecordFields[]>): Promise<PreparedImport>;
   /** Of the pool, if there is one. */

@@ -83,8 +83,12 @@ export const openSqlite = (folder: string, { busyTimeoutMs = 2_000 } = {}): Reco
     reads: reader.db,
     writes: writer.db,
     async readLines(query) {
-      const records = await query.execute();
-      return records.map((record) => `${JSON.stringify(record)}\n`).join('');
+      // Made there, the lines take half the time of objects and their JSON. A subquery with a limit is aggregated in its order.
+      const { rows } = await sql<{ lines: string | null }>`
+        SELECT group_concat(
+          json_object('id', id, 'name', name, 'description', description, 'date', date) || char(10), ''
+        ) AS lines FROM (${query}) AS page`.execute(reader.db);
+      return rows[0]?.lines ?? '';
     },
     prepareImport: (pages) => stage(writer.db, join(folder, `${stagingPrefix}${randomUUID()}.db`), pages),
     isUnavailable,
