@@ -48,6 +48,7 @@ const pages = `DO $$
 DECLARE
   last bigint := 0;
   lines text;
+  bytes bigint := 0;
 BEGIN
   LOOP
     SELECT string_agg(row_to_json(line)::text || E'\\n', ''), max(line.id) INTO lines, last FROM (
@@ -55,7 +56,11 @@ BEGIN
       FROM (SELECT * FROM records WHERE id > last ORDER BY id LIMIT 1000) AS page
     ) AS line;
     EXIT WHEN last IS NULL;
+    bytes := bytes + length(lines);
   END LOOP;
+  IF bytes < (SELECT count(*) FROM records) OR bytes = 0 THEN
+    RAISE EXCEPTION 'the loop has read nothing';
+  END IF;
 END $$`;
 
 /**

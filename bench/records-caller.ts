@@ -36,9 +36,12 @@ export const createRecordsCaller = (
       if (statusCode !== 200) throw new Error(`import: ${statusCode} ${await body.text()}`);
       await body.dump();
     },
-    /** @returns the cursor behind the last record but 1,000 of those that stand before `behind` */
-    async exportRecords(behind: number): Promise<string> {
-      const { body } = await get('/api/records/export?checkpoints=true');
+    /**
+     * @param filter further parameters
+     * @returns the cursor behind the last record but 1,000 of those that stand before `behind`
+     */
+    async exportRecords(behind: number, filter = ''): Promise<string> {
+      const { body } = await get(`/api/records/export?checkpoints=true${filter}`);
       let rest = '';
       let records = 0;
       let cursor = '';

@@ -27,3 +27,25 @@ export const peaksWhile = async (
   }
   return peaks;
 };
+
+/** The most that something amounts to while something runs, looked at once a second: to look takes its time. */
+export const peakWhile = async (
+  look: () => Promise<number>,
+  work: () => Promise<unknown>,
+): Promise<number> => {
+  let peak = 0;
+  const lookAgain = async (): Promise<void> => {
+    peak = Math.max(peak, await look());
+  };
+  let looking = Promise.resolve();
+  const timer = setInterval(() => {
+    looking = looking.then(lookAgain);
+  }, 1_000);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+    await looking;
+  }
+  return peak;
+};

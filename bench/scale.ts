@@ -2,12 +2,13 @@
  * `npm run bench:scale`: what a request costs in each service, measured here, and what follows from it at 1 thousand to
  * 1 million requests per second. Token requests are simulated over a day of pods that start, scale and are replaced.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSystem } from '@countersign/cli';
 import { createTokenSource, type EntraNetwork } from '@countersign/shared-auth';
 import { Agent, fetch } from 'undici';
+import { processorSeconds } from './processor-time.ts';
 
 const warmUp = 8_000;
 const measured = 12_000;
@@ -17,17 +18,9 @@ const routes = `
 upstreams: { records-api: {}, caller-api: {} }
 routes: [{ path: /caller, upstream: caller-api, access: public, page: true }]
 `;
-/** Ticks of /proc's clock per second, on every Linux that Node runs on. */
-const ticks = 100;
 
 const services = ['gateway', 'caller-api', 'records-api'] as const;
 type Costs = Readonly<Record<(typeof services)[number], number>>;
-
-const cpuSeconds = async (pid: number): Promise<number> => {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticks;
-};
 
 /** Processor microseconds per request of `GET /caller/records` as JSON, by service. */
 const measureCosts = async (): Promise<Costs> => {
@@ -50,17 +43,15 @@ const measureCosts = async (): Promise<Costs> => {
     };
     await Promise.all(Array.from({ length: atOnce }, client));
   };
-  const read = (): Promise<number[]> =>
-    Promise.all(
-      services.map((name) =>
-        cpuSeconds(system.services.find((service) => service.name === name)?.child.pid as number),
-      ),
+  const read = (): number[] =>
+    services.map((name) =>
+      processorSeconds(system.services.find((service) => service.name === name)?.child.pid as number),
     );
   try {
     await send(warmUp);
-    const before = await read();
+    const before = read();
     await send(measured);
-    const after = await read();
+    const after = read();
     const costs = after.map((seconds, index) => ((seconds - (before[index] ?? 0)) / measured) * 1e6);
     return Object.fromEntries(services.map((name, index) => [name, Math.round(costs[index] ?? 0)])) as Costs;
   } finally {

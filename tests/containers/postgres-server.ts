@@ -20,6 +20,8 @@ export interface PostgresServer {
   /** Connections stay, and nothing answers on them until it resumes. */
   pause: () => Promise<void>;
   resume: () => Promise<void>;
+  /** Runs a line of shell in its container. Resolves to what it prints. */
+  run: (line: string) => Promise<string>;
   [Symbol.asyncDispose]: () => Promise<void>;
 }
 
@@ -117,6 +119,7 @@ export const startPostgres = async (): Promise<PostgresServer> => {
     },
     pause: () => running.pause(),
     resume: () => running.unpause(),
+    run: async (line) => (await container.exec(['sh', '-c', line])).stdout,
     [Symbol.asyncDispose]: async () => {
       await container.stop();
       await rm(folder, { recursive: true });

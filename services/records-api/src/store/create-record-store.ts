@@ -35,29 +35,20 @@ const toStored = (row: RecordEntry & { version: number }): StoredRecord => ({
 const columns = ['id', 'name', 'description', 'date'] as const;
 
 const selectPage = (
-  db: Kysely<Tables>,
+  { reads, goOn }: RecordDatabase,
   { name, from, to }: RecordFilter,
   limit: number,
   after: Position | undefined,
 ): RecordQuery => {
-  const records = db.selectFrom('records').select(columns).limit(limit);
+  const records = reads.selectFrom('records').select(columns);
   if (name === undefined && from === undefined && to === undefined) {
-    return (after ? records.where('id', '>', after.id) : records).orderBy('id');
+    return (after ? records.where('id', '>', after.id) : records).orderBy('id').limit(limit);
   }
-  let matching = records.orderBy('date').orderBy('id');
-  if (name !== undefined) matching = matching.where('name', '=', name);
-  if (to !== undefined) matching = matching.where('date', '<=', to);
-  if (!after || (from !== undefined && after.date < from)) {
-    return from === undefined ? matching : matching.where('date', '>=', from);
-  }
-  // Two ranges of an index. As one, `(date, id) > (…)`, SQLite would read all records of that date.
-  const sameDate = matching.where('date', '=', after.date).where('id', '>', after.id);
-  const later = matching.where('date', '>', after.date);
-  const behind = db
-    .selectFrom(sameDate.as('same_date'))
-    .selectAll()
-    .unionAll(db.selectFrom(later.as('later')).selectAll());
-  return db.selectFrom(behind.as('behind')).selectAll().orderBy('date').orderBy('id').limit(limit);
+  let list = records.orderBy('date').orderBy('id');
+  if (name !== undefined) list = list.where('name', '=', name);
+  if (to !== undefined) list = list.where('date', '<=', to);
+  if (after && (from === undefined || after.date >= from)) return goOn(list, after, limit);
+  return (from === undefined ? list : list.where('date', '>=', from)).limit(limit);
 };
 
 /** A transaction that fails with what its work threw, also where the connection is gone and cannot roll back. */
@@ -203,10 +194,10 @@ export const createRecordStore = (database: RecordDatabase, clock: () => number 
   };
 
   return {
-    list: (filter, limit, after) => reach(() => selectPage(reads, filter, limit, after).execute()),
+    list: (filter, limit, after) => reach(() => selectPage(database, filter, limit, after).execute()),
 
     export: (filter, limit, after) =>
-      reach(() => database.readLines(selectPage(reads, filter, limit, after))),
+      reach(() => database.readLines(selectPage(database, filter, limit, after))),
 
     get: (id) =>
       reach(async () => {

@@ -74,6 +74,10 @@ export const openPostgres = (options: PostgresOptions): RecordDatabase => {
     engine: 'postgres',
     reads: db,
     writes: db,
+    goOn: (list, after, limit) =>
+      list
+        .where((where) => where(where.refTuple('date', 'id'), '>', where.tuple(after.date, after.id)))
+        .limit(limit),
     async readLines(query) {
       // Made there, JSON takes a third of the time, and none of this process's. A sorted subquery is aggregated in its order.
       const { rows } = await sql<{ lines: string | null }>`

@@ -1,5 +1,6 @@
-import type { Expression, Kysely, Transaction } from 'kysely';
+import type { Expression, Kysely, SelectQueryBuilder, Transaction } from 'kysely';
 import type { RecordEntry, RecordFields } from '../record.ts';
+import type { Position } from '../record-store.ts';
 import type { Engine } from './migrations.ts';
 import type { Tables } from './tables.ts';
 
@@ -18,11 +19,16 @@ export interface RecordQuery extends Expression<RecordEntry> {
   execute(): Promise<RecordEntry[]>;
 }
 
+/** Records in the order of date and id. */
+export type RecordList = SelectQueryBuilder<Tables, 'records', RecordEntry>;
+
 /** What the two databases do not have in common. */
 export interface RecordDatabase {
   engine: Engine;
   reads: Kysely<Tables>;
   writes: Kysely<Tables>;
+  /** As many as `limit` behind a position, found by their index. */
+  goOn: (list: RecordList, after: Position, limit: number) => RecordQuery;
   /** What a query finds, each record as JSON on a line of its own. */
   readLines(query: RecordQuery): Promise<string>;
   /** Takes the pages in, as far as that is possible without holding up other writes. */
