@@ -5,8 +5,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 interface JestResults {
   numPassedTests: number;
@@ -44,6 +46,10 @@ const demanding = [
   },
 ];
 
+/** Whatever the tests leave behind. */
+const temporary = mkdtempSync(join(tmpdir(), 'countersign-tests-'));
+process.once('exit', () => rmSync(temporary, { recursive: true, force: true }));
+
 const runJest = async (project: string): Promise<JestResults> => {
   const outputFile = `artifacts/${project}.json`;
   rmSync(outputFile, { force: true });
@@ -54,6 +60,7 @@ const runJest = async (project: string): Promise<JestResults> => {
   const child = spawn(process.execPath, [jest, ...flags, ...process.argv.slice(2)], {
     env: {
       ...process.env,
+      TMPDIR: temporary,
       NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
       // The suite cleans up after itself; the sidecar that would do it elsewhere needs an image of its own.
       TESTCONTAINERS_RYUK_DISABLED: 'true',
