@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { startOtlpReceiver } from './otlp-receiver.ts';
 import { startTestSystem } from './test-system.ts';
 
 const services = ['gateway', 'caller-api', 'records-api', 'local-entra'];
@@ -7,7 +8,11 @@ const services = ['gateway', 'caller-api', 'records-api', 'local-entra'];
 const watchEnd = `process.once('beforeExit', () => console.log('{"msg":"nothing is left to do"}'))`;
 
 test('every service that stops closes all that it opened', async () => {
-  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(watchEnd)}` };
+  const collector = await startOtlpReceiver();
+  const env = {
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(watchEnd)}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+  };
   const metrics = { ...env, METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' };
   await using system = await startTestSystem({
     settings: { gateway: env, 'caller-api': metrics, 'records-api': metrics, 'local-entra': env },
@@ -21,4 +26,7 @@ test('every service that stops closes all that it opened', async () => {
   expect(await system.stop()).toEqual([]);
   const ended = system.lines.filter(({ record }) => record?.['msg'] === 'nothing is left to do');
   expect(ended.map(({ service }) => service)).toEqual(services);
+  collector.close();
+  expect(new Set(collector.spans.map(({ service }) => service))).toEqual(new Set(services));
+  expect(system.lines.map(({ record }) => record?.['msg'])).not.toContain('spans are lost');
 });

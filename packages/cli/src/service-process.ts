@@ -72,13 +72,10 @@ export const startService = async (options: ServiceProcessOptions): Promise<Serv
     throw new ServiceStartError(`${name} did not start (exit code ${code}). ${lastWords()}`.trimEnd());
   });
   const stop = async (): Promise<boolean> => {
-    child.kill('SIGTERM');
-    const overdue = setTimeout(() => child.kill('SIGKILL'), stopMs);
-    const code = await exited;
-    clearTimeout(overdue);
-    return code === 0;
+    askToEnd(child);
+    return (await exited) === 0;
   };
-  const giveUp = (): boolean => child.kill('SIGTERM');
+  const giveUp = (): void => askToEnd(child);
   if (signal?.aborted) giveUp();
   signal?.addEventListener('abort', giveUp, { once: true });
   try {
@@ -100,7 +97,7 @@ export const runStep = async ({ name, main, env, onLine, signal }: ServiceProces
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const lastWords = readLines(child, name, onLine);
-  const giveUp = (): boolean => child.kill('SIGTERM');
+  const giveUp = (): void => askToEnd(child);
   if (signal?.aborted) giveUp();
   signal?.addEventListener('abort', giveUp, { once: true });
   const [code] = (await once(child, 'close')) as [number | null];
@@ -108,6 +105,12 @@ export const runStep = async ({ name, main, env, onLine, signal }: ServiceProces
   if (signal?.aborted) throw new ServiceStartError(`${name} was stopped before it was up`);
   if (code === 0) return;
   throw new ServiceStartError(`${name} was not prepared (exit code ${code}). ${lastWords()}`.trimEnd());
+};
+
+/** The process itself keeps this one waiting, and not the timer. */
+const askToEnd = (child: ChildProcess): void => {
+  child.kill('SIGTERM');
+  setTimeout(() => child.kill('SIGKILL'), stopMs).unref();
 };
 
 /** Passes on what a process says. @returns what it said last when it could not go on */

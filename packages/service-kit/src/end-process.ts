@@ -3,7 +3,8 @@ const mostMs = 1_000;
 
 /**
  * Ends the process once nothing holds it, or by force. Not by `process.exit` at once: that joins V8's compiler threads, and one
- * that waits for a collection, which only the joining thread could do, waits for ever (nodejs/node#54918).
+ * that waits for a collection, which only the joining thread could do, waits for ever (nodejs/node#54918). After a second of
+ * rest none compiles. An error that nobody caught ends a service at once nevertheless: it must not serve on.
  */
 export const endProcess = (code: number): void => {
   process.exitCode = code;

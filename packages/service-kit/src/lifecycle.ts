@@ -56,7 +56,8 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   if (server.listenerCount('checkContinue') > 0) server.prependListener('checkContinue', beforeAnswer);
 
   const stop = async (reason: string): Promise<void> => {
-    if (stopping) process.exit(1);
+    // Once it has stopped, all is well whoever asks again.
+    if (stopping) process.exit(process.exitCode ?? 1);
     stopping = true;
     readiness.accepting = false;
     logger.info({ reason }, 'stopping');
@@ -141,7 +142,11 @@ export const runService = async (
   main: () => Promise<unknown>,
 ): Promise<void> => {
   const logger = createLogger(service);
+  let failed = false;
   const say = (error: unknown): void => {
+    // What comes after the first is its consequence.
+    if (failed) return;
+    failed = true;
     if (error instanceof ConfigError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'the service cannot go on');
   };

@@ -65,8 +65,15 @@ export const exportSpans = (): void => {
     for (const span of spansOf(message as CompletedRequest, resource)) processor.onEnd(span);
   });
   stops.subscribe((message) => {
-    const late = delay(flushMs).then(() => note(new Error('the collector did not take them in time')));
-    const flushed = processor.shutdown().catch(note);
+    const inTime = new AbortController();
+    const late = delay(flushMs, undefined, inTime).then(
+      () => note(new Error('the collector did not take them in time')),
+      () => undefined,
+    );
+    const flushed = processor
+      .shutdown()
+      .catch(note)
+      .finally(() => inTime.abort());
     (message as StoppingService).waitFor(Promise.race([flushed, late]));
   });
 };

@@ -1,7 +1,8 @@
-import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from '@jest/globals';
 
@@ -16,8 +17,8 @@ const start = async (env: Record<string, string> = {}) => {
   const main = fileURLToPath(new URL('draining-service.ts', import.meta.url));
   const started = spawn(process.execPath, ['--conditions=source', main], {
     env: { ...process.env, ...env },
-    stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
-  }) as ChildProcessWithoutNullStreams;
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  }) as ChildProcessByStdio<null, Readable, null>;
   child = started;
   const records: LogRecord[] = [];
   const lines = createInterface({ input: started.stdout });
@@ -54,18 +55,23 @@ const ask = (port: unknown, path: string, headers = {}) => {
 
 describe('serve', () => {
   test('on SIGTERM: no new connections, requests in flight to their end, exit 0', async () => {
-    const service = await start();
+    const service = await start({ WATCH_END: 'yes' });
     const { 'server.port': port } = await service.logged('listening');
     const slow = ask(port, '/slow');
     await slow.inFlight;
     service.child.kill('SIGTERM');
     await service.logged('stopping');
     await expect(ask(port, '/').answer).rejects.toThrow(/ECONNREFUSED|ECONNRESET/);
-    service.child.stdin.write('go on');
+    service.child.kill('SIGUSR2');
     // The service was not ready any more when it answered.
     expect((await slow.answer).body).toBe('false');
     expect(await service.exitCode).toBe(0);
-    expect(service.records.map(({ msg }) => msg)).toEqual(['listening', 'stopping', 'stopped']);
+    expect(service.records.map(({ msg }) => msg)).toEqual([
+      'listening',
+      'stopping',
+      'stopped',
+      'nothing is left to do',
+    ]);
   });
 
   test('takes work until the delay is over, says that it will not for long, and closes each connection', async () => {
@@ -104,8 +110,18 @@ describe('serve', () => {
   });
 
   test('ends though something was left open', async () => {
+    const service = await start({ LEFT_OPEN: 'yes', WATCH_END: 'yes' });
+    await service.logged('listening');
+    service.child.kill('SIGTERM');
+    expect(await service.exitCode).toBe(0);
+    expect(service.records.at(-1)).toMatchObject({ msg: 'stopped' });
+  });
+
+  test('a signal after it has stopped changes nothing', async () => {
     const service = await start({ LEFT_OPEN: 'yes' });
     await service.logged('listening');
+    service.child.kill('SIGTERM');
+    await service.logged('stopped');
     service.child.kill('SIGTERM');
     expect(await service.exitCode).toBe(0);
   });
