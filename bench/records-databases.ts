@@ -4,13 +4,17 @@ import type { PostgresServer } from '../tests/containers/postgres-server.ts';
 import type { RecordsProcess } from '../tests/system/records-process.ts';
 import { processorSeconds, secondsOf } from './processor-time.ts';
 
+/** Processor time so far, in seconds. */
+export interface Work {
+  database: number;
+  /** records-api, without the database. */
+  api: number;
+}
+
 export interface DatabaseLoad {
-  /** Processor time of database and records-api together so far, in seconds. */
-  all: () => Promise<number>;
-  /** That of the database. */
-  database: () => Promise<number>;
-  /** Memory that processes of its own have, beside what they share, in MiB. */
-  privateMegabytes: () => Promise<number>;
+  work: () => Promise<Work>;
+  /** Memory that processes of the database have for themselves, in MiB. */
+  privateMegabytes?: () => Promise<number>;
 }
 
 const pidOf = (api: RecordsProcess): number => api.process().child.pid as number;
@@ -18,32 +22,29 @@ const pidOf = (api: RecordsProcess): number => api.process().child.pid as number
 /** Preload it into records-api. */
 export const sqliteTime = new URL('sqlite-time.ts', import.meta.url).href;
 
-/** SQLite works within records-api: while a call of it lasts, nothing else runs there. */
+/** SQLite works within records-api. */
 export const sqliteLoad = (api: RecordsProcess): DatabaseLoad => ({
-  all: async () => processorSeconds(pidOf(api)),
-  async database() {
+  async work() {
     const { child } = api.process();
     const answer = once(child, 'message');
     child.send('how long?');
     const [{ sqliteSeconds }] = (await answer) as [{ sqliteSeconds: number }];
-    return sqliteSeconds;
+    return { database: sqliteSeconds, api: processorSeconds(pidOf(api)) - sqliteSeconds };
   },
-  privateMegabytes: async () => 0,
 });
 
 /** PostgreSQL has its container for itself. */
-export const postgresLoad = (api: RecordsProcess, server: PostgresServer): DatabaseLoad => {
-  const database = async (): Promise<number> => {
+export const postgresLoad = (api: RecordsProcess, server: PostgresServer): DatabaseLoad => ({
+  async work() {
     const seconds = (await server.run('cat /proc/[0-9]*/stat')).trim().split('\n').map(secondsOf);
-    return seconds.reduce((sum, some) => sum + some, 0);
-  };
-  return {
-    database,
-    all: async () => processorSeconds(pidOf(api)) + (await database()),
-    async privateMegabytes() {
-      const status = await server.run('grep -h RssAnon /proc/[0-9]*/status');
-      const kilobytes = [...status.matchAll(/RssAnon:\s+(\d+) kB/g)].map(([, number]) => Number(number));
-      return kilobytes.reduce((sum, number) => sum + number, 0) / 1024;
-    },
-  };
-};
+    return { database: sum(seconds), api: processorSeconds(pidOf(api)) };
+  },
+  async privateMegabytes() {
+    const status = await server.run('grep -h RssAnon /proc/[0-9]*/status');
+    const kilobytes = [...status.matchAll(/RssAnon:\s+(\d+) kB/g)].map(([, number]) => Number(number));
+    if (kilobytes.length === 0) throw new Error('the container does not say how much memory it has');
+    return sum(kilobytes) / 1024;
+  },
+});
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

@@ -15,7 +15,7 @@ export const peaksWhile = async (
   pids: readonly number[],
   work: () => Promise<unknown>,
 ): Promise<number[]> => {
-  let peaks = pids.map(() => 0);
+  let peaks = pids.map(residentMegabytes);
   const look = (): void => {
     peaks = pids.map((pid, index) => Math.max(peaks[index] as number, residentMegabytes(pid)));
   };
@@ -25,6 +25,7 @@ export const peaksWhile = async (
   } finally {
     clearInterval(timer);
   }
+  look();
   return peaks;
 };
 
@@ -37,7 +38,7 @@ export const peakWhile = async (
   const lookAgain = async (): Promise<void> => {
     peak = Math.max(peak, await look());
   };
-  let looking = Promise.resolve();
+  let looking = lookAgain();
   const timer = setInterval(() => {
     looking = looking.then(lookAgain);
   }, 1_000);
@@ -47,5 +48,6 @@ export const peakWhile = async (
     clearInterval(timer);
     await looking;
   }
+  await lookAgain();
   return peak;
 };

@@ -22,31 +22,58 @@ export async function* readLines(
   let number = 0;
   let rest: Buffer[] = [];
   let restBytes = 0;
-  const toLine = (bytes: Buffer, isTooLong: boolean): Line[] => {
-    number += 1;
-    const end = bytes.at(-1) === 0x0d ? bytes.length - 1 : bytes.length;
-    if (end === 0) return [];
-    const isText = !isTooLong && isUtf8(bytes);
-    return [{ number, text: isText ? bytes.toString('utf8', 0, end) : undefined }];
+  const keep = (bytes: Buffer): void => {
+    restBytes += bytes.length;
+    if (bytes.length > 0 && restBytes <= maxLineBytes) rest.push(bytes);
+  };
+  /** The text of a line that began in an earlier chunk and ends here. */
+  const complete = (bytes: Buffer): string | undefined => {
+    keep(bytes);
+    const text = restBytes > maxLineBytes ? undefined : textOf(Buffer.concat(rest));
+    rest = [];
+    restBytes = 0;
+    return text;
+  };
+  /** Together, as long as all of them are UTF-8: to decode each costs more than to check it. */
+  const textsOf = (bytes: Buffer): (string | undefined)[] => {
+    if (!isUtf8(bytes))
+      return splitBytes(bytes).map((line) => (line.length > maxLineBytes ? undefined : textOf(line)));
+    const texts: (string | undefined)[] = bytes.toString().split('\n');
+    return bytes.length <= maxLineBytes
+      ? texts
+      : texts.map((text) => (Buffer.byteLength(text as string) > maxLineBytes ? undefined : text));
+  };
+  const toLines = (texts: readonly (string | undefined)[]): Line[] => {
+    const lines: Line[] = [];
+    for (const whole of texts) {
+      number += 1;
+      const text = whole?.endsWith('\r') ? whole.slice(0, -1) : whole;
+      if (text !== '') lines.push({ number, text });
+    }
+    return lines;
   };
   for await (const chunk of source) {
-    const lines: Line[] = [];
-    let start = 0;
-    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      const part = chunk.subarray(start, end);
-      const bytes = rest.length === 0 ? part : Buffer.concat([...rest, part]);
-      lines.push(...toLine(bytes, restBytes + part.length > maxLineBytes));
-      rest = [];
-      restBytes = 0;
-      start = end + 1;
-    }
-    const part = chunk.subarray(start);
-    restBytes += part.length;
-    if (part.length > 0 && restBytes <= maxLineBytes) rest.push(part);
-    yield lines;
+    const first = chunk.indexOf(newline);
+    const last = chunk.lastIndexOf(newline);
+    const begun = first === -1 ? [] : [complete(chunk.subarray(0, first))];
+    const whole = last > first ? textsOf(chunk.subarray(first + 1, last)) : [];
+    keep(chunk.subarray(last + 1));
+    yield toLines([...begun, ...whole]);
   }
-  if (restBytes > 0) yield toLine(Buffer.concat(rest), restBytes > maxLineBytes);
+  if (restBytes > 0) yield toLines([complete(Buffer.alloc(0))]);
 }
+
+const textOf = (bytes: Buffer): string | undefined => (isUtf8(bytes) ? bytes.toString() : undefined);
+
+const splitBytes = (bytes: Buffer): Buffer[] => {
+  const lines: Buffer[] = [];
+  let start = 0;
+  for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
+    lines.push(bytes.subarray(start, end));
+    start = end + 1;
+  }
+  return [...lines, bytes.subarray(start)];
+};
 
 /** A stream of texts that is read only as fast as it is taken. */
 export const streamOf = (texts: AsyncIterable<string>): Readable =>

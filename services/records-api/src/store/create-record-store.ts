@@ -12,7 +12,7 @@ import {
   type Writer,
 } from '../record-store.ts';
 import { assertLastMigration } from './migrations.ts';
-import type { RecordDatabase, RecordQuery } from './record-database.ts';
+import type { RecordDatabase, RecordList } from './record-database.ts';
 import type { Tables } from './tables.ts';
 
 type Action = Tables['audit_changes']['action'];
@@ -39,16 +39,16 @@ const selectPage = (
   { name, from, to }: RecordFilter,
   limit: number,
   after: Position | undefined,
-): RecordQuery => {
-  const records = reads.selectFrom('records').select(columns);
+): RecordList => {
+  let list = reads.selectFrom('records').select(columns);
   if (name === undefined && from === undefined && to === undefined) {
-    return (after ? records.where('id', '>', after.id) : records).orderBy('id').limit(limit);
+    return (after ? list.where('id', '>', after.id) : list).orderBy('id').limit(limit);
   }
-  let list = records.orderBy('date').orderBy('id');
   if (name !== undefined) list = list.where('name', '=', name);
   if (to !== undefined) list = list.where('date', '<=', to);
-  if (after && (from === undefined || after.date >= from)) return goOn(list, after, limit);
-  return (from === undefined ? list : list.where('date', '>=', from)).limit(limit);
+  if (after && (from === undefined || after.date >= from)) list = goOn(list, after);
+  else if (from !== undefined) list = list.where('date', '>=', from);
+  return list.orderBy('date').orderBy('id').limit(limit);
 };
 
 /** A transaction that fails with what its work threw, also where the connection is gone and cannot roll back. */

@@ -1,4 +1,4 @@
-import type { Expression, Kysely, SelectQueryBuilder, Transaction } from 'kysely';
+import type { Kysely, SelectQueryBuilder, Transaction } from 'kysely';
 import type { RecordEntry, RecordFields } from '../record.ts';
 import type { Position } from '../record-store.ts';
 import type { Engine } from './migrations.ts';
@@ -14,12 +14,7 @@ export interface PreparedImport {
   discard(): void;
 }
 
-/** A query of records, not yet run. */
-export interface RecordQuery extends Expression<RecordEntry> {
-  execute(): Promise<RecordEntry[]>;
-}
-
-/** Records in the order of date and id. */
+/** Records of a filter, in no order. */
 export type RecordList = SelectQueryBuilder<Tables, 'records', RecordEntry>;
 
 /** What the two databases do not have in common. */
@@ -27,10 +22,10 @@ export interface RecordDatabase {
   engine: Engine;
   reads: Kysely<Tables>;
   writes: Kysely<Tables>;
-  /** As many as `limit` behind a position, found by their index. */
-  goOn: (list: RecordList, after: Position, limit: number) => RecordQuery;
-  /** What a query finds, each record as JSON on a line of its own. */
-  readLines(query: RecordQuery): Promise<string>;
+  /** What is behind a position in the order of date and id, found by the index for that. */
+  goOn: (list: RecordList, after: Position) => RecordList;
+  /** A page, each record as JSON on a line of its own. */
+  readLines(page: RecordList): Promise<string>;
   /** Takes the pages in, as far as that is possible without holding up other writes. */
   prepareImport(pages: AsyncIterable<readonly RecordFields[]>): Promise<PreparedImport>;
   /** Of the pool, if there is one. */
