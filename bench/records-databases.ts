@@ -7,6 +7,8 @@ import { processorSeconds, secondsOf } from './processor-time.ts';
 /** Processor time so far, in seconds. */
 export interface Work {
   database: number;
+  /** Of that, what an import puts aside first. */
+  staging: number;
   /** records-api, without the database. */
   api: number;
 }
@@ -28,8 +30,12 @@ export const sqliteLoad = (api: RecordsProcess): DatabaseLoad => ({
     const { child } = api.process();
     const answer = once(child, 'message');
     child.send('how long?');
-    const [{ sqliteSeconds }] = (await answer) as [{ sqliteSeconds: number }];
-    return { database: sqliteSeconds, api: processorSeconds(pidOf(api)) - sqliteSeconds };
+    const [{ sqliteSeconds, stagingSeconds }] = (await answer) as [Record<string, number>];
+    return {
+      database: sqliteSeconds as number,
+      staging: stagingSeconds as number,
+      api: processorSeconds(pidOf(api)) - (sqliteSeconds as number),
+    };
   },
 });
 
@@ -37,7 +43,7 @@ export const sqliteLoad = (api: RecordsProcess): DatabaseLoad => ({
 export const postgresLoad = (api: RecordsProcess, server: PostgresServer): DatabaseLoad => ({
   async work() {
     const seconds = (await server.run('cat /proc/[0-9]*/stat')).trim().split('\n').map(secondsOf);
-    return { database: sum(seconds), api: processorSeconds(pidOf(api)) };
+    return { database: sum(seconds), staging: 0, api: processorSeconds(pidOf(api)) };
   },
   async privateMegabytes() {
     const status = await server.run('grep -h RssAnon /proc/[0-9]*/status');

@@ -48,13 +48,21 @@ const demanding = [
 
 /** Whatever the tests leave behind. */
 const temporary = mkdtempSync(join(tmpdir(), 'countersign-tests-'));
-process.once('exit', () => rmSync(temporary, { recursive: true, force: true }));
+process.once('exit', () => {
+  try {
+    rmSync(temporary, { recursive: true, force: true });
+  } catch (error) {
+    say(`${temporary} is still there: ${(error as Error).message}`);
+  }
+});
 
 const runJest = async (project: string): Promise<JestResults> => {
   const outputFile = `artifacts/${project}.json`;
   rmSync(outputFile, { force: true });
   const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
   const flags = ['--selectProjects', project, '--json', '--outputFile', outputFile, '--maxWorkers', '100%'];
+  // With the temporary files it would be gone for the next run.
+  flags.push('--cacheDirectory', 'artifacts/jest-cache');
   // Counts failures in a thousand under load, so that it wants the machine for itself: `npm run test:scale`.
   if (project === 'containers') flags.push('--testPathIgnorePatterns', 'tests/containers/scale');
   const child = spawn(process.execPath, [jest, ...flags, ...process.argv.slice(2)], {

@@ -20,7 +20,7 @@ export interface OtlpReceiver {
   url: string;
   /** All that came so far. */
   spans: readonly ReceivedSpan[];
-  close: () => void;
+  [Symbol.dispose]: () => void;
 }
 
 /** A collector, as far as one is needed: takes spans as protobuf over HTTP. */
@@ -41,7 +41,7 @@ export const startOtlpReceiver = async (): Promise<OtlpReceiver> => {
     server.closeAllConnections();
     server.close();
   };
-  return { url: `http://127.0.0.1:${port}`, spans, close };
+  return { url: `http://127.0.0.1:${port}`, spans, [Symbol.dispose]: close };
 };
 
 type Fields = ReadonlyMap<number, readonly (Buffer | bigint)[]>;

@@ -5,10 +5,11 @@ import { startTestSystem } from './test-system.ts';
 const services = ['gateway', 'caller-api', 'records-api', 'local-entra'];
 
 /** Says when a process ends because nothing holds it, and not because it was told to. */
-const watchEnd = `process.once('beforeExit', () => console.log('{"msg":"nothing is left to do"}'))`;
+const lastWords = 'nothing is left to do';
+const watchEnd = `process.once('beforeExit', () => console.log('{"msg":"${lastWords}"}'))`;
 
 test('every service that stops closes all that it opened', async () => {
-  const collector = await startOtlpReceiver();
+  using collector = await startOtlpReceiver();
   const env = {
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(watchEnd)}`,
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -24,9 +25,11 @@ test('every service that stops closes all that it opened', async () => {
     await metricsPage.text();
   }
   expect(await system.stop()).toEqual([]);
-  const ended = system.lines.filter(({ record }) => record?.['msg'] === 'nothing is left to do');
-  expect(ended.map(({ service }) => service)).toEqual(services);
-  collector.close();
+  const saidBy = (name: string): unknown[] =>
+    system.lines.flatMap(({ service, record }) => (service === name ? [record?.['msg']] : []));
+  for (const name of services) {
+    expect([name, ...saidBy(name)]).toContain(lastWords);
+    expect([name, saidBy(name).findLast((message) => message !== lastWords)]).toEqual([name, 'stopped']);
+  }
   expect(new Set(collector.spans.map(({ service }) => service))).toEqual(new Set(services));
-  expect(system.lines.map(({ record }) => record?.['msg'])).not.toContain('spans are lost');
 });

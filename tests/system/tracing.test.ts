@@ -38,7 +38,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   });
 
   afterAll(async () => {
-    receiver.close();
+    receiver[Symbol.dispose]();
     await rm(system.dataFolder, { recursive: true });
   });
 

@@ -38,7 +38,7 @@ const idleCheckMs = 20;
  */
 export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   const { server, logger, readiness } = options;
-  let stopping = false;
+  let state: 'serving' | 'stopping' | 'stopped' = 'serving';
   // The server itself forgets connections that never came to speak HTTP, such as one without a TLS handshake.
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -49,16 +49,16 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
   // A server of HTTP/2 closes its sessions itself, and has no such method.
   const closeIdle = (): void => (server as Partial<Server>).closeIdleConnections?.();
   const beforeAnswer: RequestListener = (_request, response) => {
-    if (stopping) response.setHeader('Connection', 'close');
+    if (state === 'stopping') response.setHeader('Connection', 'close');
   };
   server.prependListener('request', beforeAnswer);
   // Without a listener Node turns these into requests itself.
   if (server.listenerCount('checkContinue') > 0) server.prependListener('checkContinue', beforeAnswer);
 
   const stop = async (reason: string): Promise<void> => {
-    // Once it has stopped, all is well whoever asks again.
-    if (stopping) process.exit(process.exitCode ?? 1);
-    stopping = true;
+    if (state === 'stopped') return;
+    if (state === 'stopping') process.exit(1);
+    state = 'stopping';
     readiness.accepting = false;
     logger.info({ reason }, 'stopping');
     if (options.drainDelayMs) await delay(options.drainDelayMs);
@@ -78,6 +78,7 @@ export const serve = async (options: ServeOptions): Promise<AddressInfo> => {
     await options.close?.();
     await sayStopping();
     logger.info('stopped');
+    state = 'stopped';
     endProcess(0);
   };
   const stopOrFail = (reason: string): void => {

@@ -66,7 +66,7 @@ export const exportSpans = (): void => {
   });
   stops.subscribe((message) => {
     const inTime = new AbortController();
-    const late = delay(flushMs, undefined, inTime).then(
+    const late = delay(flushMs, undefined, { signal: inTime.signal }).then(
       () => note(new Error('the collector did not take them in time')),
       () => undefined,
     );

@@ -30,7 +30,11 @@ const start = async (env: Record<string, string> = {}) => {
       await once(lines, 'line');
     }
   };
-  const exitCode = once(started, 'exit').then(([code]) => code as number | null);
+  const ended = once(lines, 'close');
+  const exitCode = once(started, 'exit').then(async ([code]) => {
+    await ended;
+    return code as number | null;
+  });
   return { child: started, records, logged, exitCode };
 };
 

@@ -26,7 +26,7 @@ export async function* readLines(
     restBytes += bytes.length;
     if (bytes.length > 0 && restBytes <= maxLineBytes) rest.push(bytes);
   };
-  /** The text of a line that began in an earlier chunk and ends here. */
+  /** The text of a line that ends here and may have begun in an earlier chunk. */
   const complete = (bytes: Buffer): string | undefined => {
     keep(bytes);
     const text = restBytes > maxLineBytes ? undefined : textOf(Buffer.concat(rest));
@@ -34,14 +34,14 @@ export async function* readLines(
     restBytes = 0;
     return text;
   };
-  /** Together, as long as all of them are UTF-8: to decode each costs more than to check it. */
+  /** Decoded together if all of it is UTF-8: one call for each line costs more than the check. */
   const textsOf = (bytes: Buffer): (string | undefined)[] => {
     if (!isUtf8(bytes))
       return splitBytes(bytes).map((line) => (line.length > maxLineBytes ? undefined : textOf(line)));
-    const texts: (string | undefined)[] = bytes.toString().split('\n');
+    const texts = bytes.toString().split('\n');
     return bytes.length <= maxLineBytes
       ? texts
-      : texts.map((text) => (Buffer.byteLength(text as string) > maxLineBytes ? undefined : text));
+      : texts.map((text) => (Buffer.byteLength(text) > maxLineBytes ? undefined : text));
   };
   const toLines = (texts: readonly (string | undefined)[]): Line[] => {
     const lines: Line[] = [];

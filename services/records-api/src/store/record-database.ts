@@ -14,7 +14,7 @@ export interface PreparedImport {
   discard(): void;
 }
 
-/** Records of a filter, in no order. */
+/** A query of records. */
 export type RecordList = SelectQueryBuilder<Tables, 'records', RecordEntry>;
 
 /** What the two databases do not have in common. */
