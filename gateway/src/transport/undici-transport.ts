@@ -72,6 +72,11 @@ class UndiciConnection {
     });
   }
 
+  /** Everything that it was given went out. */
+  get takesMore(): boolean {
+    return this.#socket !== undefined && !this.#socket.writableNeedDrain;
+  }
+
   dispatch(exchange: UndiciExchange): void {
     this.#exchange = exchange;
     exchange.connection = this;
@@ -170,6 +175,10 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
 
   protected override resumeReading(): void {
     this.#controller?.resume();
+  }
+
+  protected override awaitsBody(): boolean {
+    return this.#body !== undefined && this.connection?.takesMore === true;
   }
 
   protected override disconnect(): void {
