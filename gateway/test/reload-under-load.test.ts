@@ -7,9 +7,10 @@ import { startUpstream, stopAll } from './start-gateway.ts';
 
 afterEach(stopAll);
 
+/** Every other version has a new upstream; the others go on with the one before. */
 const tableWith = (address: string, version: number): string =>
   JSON.stringify({
-    upstreams: { u: { addresses: [address] } },
+    upstreams: { u: { addresses: [address], failures: 5 + Math.ceil(version / 2) } },
     routes: [
       {
         path: '/a',

@@ -1,8 +1,13 @@
+import { createServer } from 'node:http';
 import { createLogger } from '@countersign/service-kit';
-import { expect, test } from '@jest/globals';
+import { afterEach, expect, test } from '@jest/globals';
 import { openLiveTable } from '../src/proxy/live-table.ts';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { openConfigMap } from './config-map.ts';
+import { runGateway } from './gateway-process.ts';
+import { listenOn, stopAll } from './start-gateway.ts';
+
+afterEach(stopAll);
 
 const tableWith = (path: string): string =>
   JSON.stringify({
@@ -47,4 +52,51 @@ test('a swapped table takes effect; a broken one changes nothing and says why', 
   for (let count = 0; count < 20; count += 1) expect(await after(tableWith(`/version-${count}`))).toBe('ok');
   expect(live.current().match('/version-19')).toBeDefined();
   await live.close();
+});
+
+test('what a reload leaves as it was goes on: connections, counts, ejections; what it changes begins anew', async () => {
+  const ports: (number | undefined)[] = [];
+  const server = createServer({ keepAliveTimeout: 60_000 }, (incoming, outgoing) => {
+    ports.push(incoming.socket.remotePort);
+    outgoing.end();
+  });
+  const origin = await listenOn(server);
+  const nobody = 'http://127.0.0.1:9';
+  const before = { retryBudget: 0.1, requests: 10, failures: 1 };
+  const table = ({ retryBudget, requests, failures } = before, more: object[] = []): string =>
+    JSON.stringify({
+      upstreams: {
+        there: { addresses: [origin], retryBudget },
+        gone: { addresses: [nobody], failures, ejectMs: 600_000 },
+      },
+      routes: [
+        { path: '/there', upstream: 'there', access: 'public', rateLimit: { requests, perSeconds: 86_400 } },
+        { path: '/gone', upstream: 'gone', access: 'public', retries: 0 },
+        ...more,
+      ],
+    });
+  const { file, put } = openConfigMap(table());
+  await using gateway = runGateway('', { ROUTES_FILE: file });
+  const url = await gateway.url();
+  const look = async () => {
+    const there = await fetch(`${url}/there`);
+    const gone = await fetch(`${url}/gone`);
+    return { left: /r=(\d+)/.exec(there.headers.get('ratelimit') ?? '')?.[1], gone: gone.status };
+  };
+  let reloads = 0;
+  const reload = (text: string) => {
+    put(text);
+    return gateway.logged('the route table was reloaded', (reloads += 1));
+  };
+  expect(await look()).toEqual({ left: '9', gone: 502 });
+  expect(await look()).toEqual({ left: '8', gone: 503 });
+
+  await reload(table(before, [{ path: '/new', upstream: 'there', access: 'public' }]));
+  expect((await fetch(`${url}/new`)).status).toBe(200);
+  expect(await look()).toEqual({ left: '7', gone: 503 });
+  expect(new Set(ports).size).toBe(1);
+
+  await reload(table({ retryBudget: 0.2, requests: 20, failures: 2 }));
+  expect(await look()).toEqual({ left: '19', gone: 502 });
+  expect(new Set(ports).size).toBe(2);
 });

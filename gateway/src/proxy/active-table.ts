@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { securityHeadersOfPages } from '../headers/page-headers.ts';
 import { type CountRequest, createRateLimit, type RateLimitStoreOptions } from '../limits/rate-limit.ts';
 import type { Route } from '../routes/route-schema.ts';
@@ -27,12 +28,14 @@ export interface ActiveTable {
   match(path: string): PreparedRoute | undefined;
   routes: readonly PreparedRoute[];
   upstreams: ReadonlyMap<string, Upstream>;
-  /** Closes its upstreams once their requests in flight are over. */
-  close(): Promise<void>;
+  /** Closes its upstreams once their requests in flight are over; not those with which `next` goes on. */
+  close(next?: ActiveTable): Promise<void>;
 }
 
 export interface ActiveTableOptions {
   table: RouteTable;
+  /** The table that was in force. Upstreams and rate limits whose settings have not changed go on as they are. */
+  previous?: ActiveTable | undefined;
   upstreams: UpstreamDependencies;
   rateLimits: RateLimitStoreOptions;
 }
@@ -42,17 +45,28 @@ const rememberedPaths = 1_000;
 /** Makes a table's upstreams, and resolves once their names are. */
 export const activateTable = async ({
   table,
+  previous,
   upstreams: dependencies,
   rateLimits,
 }: ActiveTableOptions): Promise<ActiveTable> => {
   const upstreams = new Map(
-    [...table.upstreams.values()].map((located) => [located.name, createUpstream(located, dependencies)]),
+    [...table.upstreams.values()].map((located) => {
+      const before = previous?.upstreams.get(located.name);
+      const unchanged = before && isDeepStrictEqual(before.settings, located);
+      return [located.name, unchanged ? before : createUpstream(located, dependencies)];
+    }),
   );
+  const preparedBefore = new Map(previous?.routes.map((prepared) => [prepared.route.path, prepared]));
+  const countRequestOf = (route: Route): CountRequest | undefined => {
+    const before = preparedBefore.get(route.path);
+    if (before && isDeepStrictEqual(before.route.rateLimit, route.rateLimit)) return before.countRequest;
+    return route.rateLimit && createRateLimit(route, rateLimits);
+  };
   const prepared = new Map(
     table.routes.map((route) => {
       const upstream = upstreams.get(route.upstream);
       if (!upstream) throw new Error(`route ${route.path} has no upstream`);
-      return [route, prepare(route, upstream, rateLimits)];
+      return [route, prepare(route, upstream, countRequestOf(route))];
     }),
   );
   await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
@@ -70,13 +84,16 @@ export const activateTable = async ({
       if (match && path.length <= 200) known.set(path, match);
       return match;
     },
-    async close() {
-      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    async close(next) {
+      const left = [...upstreams.values()].filter(
+        (upstream) => next?.upstreams.get(upstream.name) !== upstream,
+      );
+      await Promise.all(left.map((upstream) => upstream.close()));
     },
   };
 };
 
-const prepare = (route: Route, upstream: Upstream, rateLimits: RateLimitStoreOptions): PreparedRoute => {
+const prepare = (route: Route, upstream: Upstream, countRequest: CountRequest | undefined): PreparedRoute => {
   const { requestHeaders, responseHeaders, rewrite } = route;
   const addedHeaders = [
     ...(route.page ? securityHeadersOfPages : []),
@@ -86,7 +103,7 @@ const prepare = (route: Route, upstream: Upstream, rateLimits: RateLimitStoreOpt
   return {
     route,
     upstream,
-    countRequest: route.rateLimit && createRateLimit(route, rateLimits),
+    countRequest,
     rewrite: rewrite === undefined ? (path) => path : rewriter(route.path, rewrite),
     setHeaders: Object.entries(requestHeaders.set).flat(),
     dropHeaders: new Set([...requestHeaders.strip, ...Object.keys(requestHeaders.set)]),

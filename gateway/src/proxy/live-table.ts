@@ -3,7 +3,7 @@ import { parseRouteTable, readRouteTable, type TableSurroundings } from '../rout
 import { watchFile } from '../watch-file.ts';
 import { activateTable, type ActiveTable, type ActiveTableOptions } from './active-table.ts';
 
-export interface LiveTableOptions extends Omit<ActiveTableOptions, 'table'> {
+export interface LiveTableOptions extends Omit<ActiveTableOptions, 'table' | 'previous'> {
   file: string;
   surroundings: TableSurroundings;
   logger: Logger;
@@ -19,23 +19,26 @@ export interface LiveTable {
 
 /**
  * A route table that follows its file. A new table takes effect with the next request; requests in flight end with the
- * one that they began with. A file that is broken changes nothing and is logged with the reason.
+ * one that they began with. Upstreams and rate limits that the change leaves as they were go on. A file that is broken
+ * changes nothing and is logged with the reason.
  *
  * @throws {ConfigError} when the file cannot be used at the start.
  */
 export const openLiveTable = async (options: LiveTableOptions): Promise<LiveTable> => {
   const { file, surroundings, logger, onReload } = options;
-  const activate = (table: ActiveTableOptions['table']): Promise<ActiveTable> =>
-    activateTable({ ...options, table });
   const { text, table } = readRouteTable(file, surroundings);
-  let current = await activate(table);
+  let current = await activateTable({ ...options, table });
   let reloading: Promise<void> = Promise.resolve();
   const retiring = new Set<Promise<void>>();
 
   const reload = async (changed: string): Promise<void> => {
     try {
-      const next = await activate(parseRouteTable(changed, surroundings));
-      const closing: Promise<void> = current.close().finally(() => retiring.delete(closing));
+      const next = await activateTable({
+        ...options,
+        table: parseRouteTable(changed, surroundings),
+        previous: current,
+      });
+      const closing: Promise<void> = current.close(next).finally(() => retiring.delete(closing));
       retiring.add(closing);
       current = next;
       logger.info({ file, routes: next.routes.length }, 'the route table was reloaded');

@@ -35,6 +35,7 @@ export interface UpstreamState {
 
 export interface Upstream {
   readonly name: string;
+  readonly settings: LocatedUpstream;
   readonly admission: Admission;
   readonly retries: RetryBudget;
   /** The available address with the fewest requests in flight, other than `except` where there is another. */
@@ -139,6 +140,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
 
   return {
     name,
+    settings,
     admission,
     retries,
     choose,
