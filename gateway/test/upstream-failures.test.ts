@@ -11,15 +11,19 @@ import { startGateway, stopAll, type TestGateway } from './start-gateway.ts';
 
 afterEach(stopAll);
 
-const timeouts = { connectMs: 300, headMs: 300, idleMs: 300 };
-/** Deadlines are looked at every 250 ms; the rest is for a machine that is busy. */
-const slackMs = 3_000;
+const shortMs = 300;
+/** For a machine that is busy. `transport/conformance.test.ts` shows the quarter of a second, by a clock of its own. */
+const slackMs = 5_000;
+/** Far above the slack: what is over before was at once, and what ran out was the one time that is short. */
+const longMs = 30_000;
+const long = { connectMs: longMs, headMs: longMs, idleMs: longMs };
 
 interface Outcome {
   /** The status of an answer that arrived whole; of one that broke off, `broken` too. */
   status: number | undefined;
   broken: boolean;
   code: unknown;
+  retryAfter: string | undefined;
   afterMs: number;
   /** The completion record. */
   record: Record<string, unknown>;
@@ -34,11 +38,17 @@ const createClient = ({ url, records }: TestGateway) => {
     const requestId = `failure-${count}`;
     const startMs = performance.now();
     const outgoing = request(`${url}/a`, { method, agent, headers: { 'x-request-id': requestId } });
-    const outcome = { status: undefined as number | undefined, broken: false, code: undefined as unknown };
+    const outcome: Omit<Outcome, 'afterMs' | 'record'> = {
+      status: undefined,
+      broken: false,
+      code: undefined,
+      retryAfter: undefined,
+    };
     try {
       outgoing.on('error', () => undefined).end(body);
       const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
       outcome.status = response.statusCode;
+      outcome.retryAfter = response.headers['retry-after'];
       let text = '';
       for await (const chunk of response) text += String(chunk);
       if (text.startsWith('{')) outcome.code = (JSON.parse(text) as { code: unknown }).code;
@@ -62,15 +72,23 @@ const expectHealed = async ({ table }: TestGateway, ask: ReturnType<typeof creat
   expect(table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0, endpoints: [{ outstanding: 0 }] });
 };
 
+/** Not before a time that has to pass first, 0 for none, and long before any other. */
+const expectAfter = ({ afterMs }: Outcome, timeMs: number): void => {
+  expect(afterMs).toBeGreaterThanOrEqual(timeMs);
+  expect(afterMs).toBeLessThan(timeMs + slackMs);
+};
+
 const transports = { http1: createHttp1Transport, undici: createUndiciTransport };
 
 describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
-  const gatewayTo = (address: string, more: object = {}) =>
+  const gatewayTo = (address: string, timeouts: Partial<typeof long> = {}, more: object = {}) =>
     startGateway({
       createTransport: transports[transport],
       table: {
         upstreams: { u: { addresses: [address], resolveMs: 1 } },
-        routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts, retries: 0 }],
+        routes: [
+          { path: '/a', upstream: 'u', access: 'public', timeouts: { ...long, ...timeouts }, retries: 0 },
+        ],
       },
       ...more,
     });
@@ -83,7 +101,7 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
     const outcome = await ask();
     expect(outcome).toMatchObject({ status: 502, broken: false, code: 'upstream_unreachable' });
     expect(outcome.record).toMatchObject({ level: 'error', cause: 'connect' });
-    expect(outcome.afterMs).toBeLessThan(slackMs);
+    expectAfter(outcome, 0);
     await upstream.restart();
     await expectHealed(gateway, ask);
   });
@@ -104,7 +122,7 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
       cause: 'reset',
       upstream_address: upstream.origin,
     });
-    expect(outcome.afterMs).toBeLessThan(slackMs);
+    expectAfter(outcome, 0);
     upstream.answer = (socket) => socket.write(small);
     await expectHealed(gateway, ask);
   });
@@ -133,7 +151,7 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
       cause: 'reset',
       aborted: true,
     });
-    expect(outcome.afterMs).toBeLessThan(slackMs);
+    expectAfter(outcome, 0);
     upstream.answer = (socket) => socket.write(small);
     await expectHealed(gateway, ask);
   });
@@ -144,13 +162,12 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
     ['says that it will answer', (socket) => socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n')],
   ])('an upstream that %s: 504 at headMs', async (_, answer) => {
     await using upstream = await startScripted(answer);
-    const gateway = await gatewayTo(upstream.origin);
+    const gateway = await gatewayTo(upstream.origin, { headMs: shortMs });
     const ask = createClient(gateway);
     const outcome = await ask();
     expect(outcome).toMatchObject({ status: 504, broken: false, code: 'upstream_timeout' });
     expect(outcome.record).toMatchObject({ level: 'error', cause: 'head_timeout' });
-    expect(outcome.afterMs).toBeGreaterThanOrEqual(timeouts.headMs);
-    expect(outcome.afterMs).toBeLessThan(timeouts.headMs + slackMs);
+    expectAfter(outcome, shortMs);
     upstream.answer = (socket) => socket.write(small);
     await expectHealed(gateway, ask);
   });
@@ -161,39 +178,37 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
     ['a large body', large],
   ])('an upstream that stalls within %s: the client is cut off at idleMs', async (_, bytes) => {
     await using upstream = await startScripted((socket) => socket.write(bytes));
-    const gateway = await gatewayTo(upstream.origin);
+    const gateway = await gatewayTo(upstream.origin, { idleMs: shortMs });
     const ask = createClient(gateway);
     const outcome = await ask();
     expect(outcome.broken).toBe(true);
     expect(outcome.record).toMatchObject({ 'error.type': 'upstream_broke_off', cause: 'idle_timeout' });
-    expect(outcome.afterMs).toBeGreaterThanOrEqual(timeouts.idleMs);
-    expect(outcome.afterMs).toBeLessThan(timeouts.idleMs + slackMs);
+    expectAfter(outcome, shortMs);
     upstream.answer = (socket) => socket.write(small);
     await expectHealed(gateway, ask);
   });
 
   test('half-open, an upstream that reads the head and no more: 504 at idleMs for a body that does not fit', async () => {
     await using upstream = await startScripted((socket) => socket.pause());
-    const gateway = await gatewayTo(upstream.origin);
+    const gateway = await gatewayTo(upstream.origin, { idleMs: shortMs });
     const ask = createClient(gateway);
     const outcome = await ask('POST', Buffer.alloc(8 * 2 ** 20));
     // The gateway answers while the client still sends; some clients see the answer and some the broken connection.
     expect([504, undefined]).toContain(outcome.status);
     expect(outcome.record).toMatchObject({ 'http.response.status_code': 504, cause: 'idle_timeout' });
-    expect(outcome.afterMs).toBeLessThan(timeouts.idleMs + slackMs);
+    expectAfter(outcome, shortMs);
     upstream.answer = (socket) => socket.write(small);
     await expectHealed(gateway, ask);
   });
 
   test('half-open, a host that takes no connection and refuses none: 504 at connectMs', async () => {
     const upstream = await startFullBacklog();
-    const gateway = await gatewayTo(upstream.origin);
+    const gateway = await gatewayTo(upstream.origin, { connectMs: shortMs });
     const ask = createClient(gateway);
     const outcome = await ask();
     expect(outcome).toMatchObject({ status: 504, broken: false, code: 'upstream_timeout' });
     expect(outcome.record).toMatchObject({ level: 'error', cause: 'connect_timeout' });
-    expect(outcome.afterMs).toBeGreaterThanOrEqual(timeouts.connectMs);
-    expect(outcome.afterMs).toBeLessThan(timeouts.connectMs + slackMs);
+    expectAfter(outcome, shortMs);
     await upstream.takeUp();
     await expectHealed(gateway, ask);
     await upstream.end();
@@ -211,12 +226,13 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
     const report = ({ event }: { event: string }): void => {
       if (event === 'resolved') back.resolve();
     };
-    const gateway = await gatewayTo(`http://records.test:${port}`, { upstreams: { resolve, report } });
+    const gateway = await gatewayTo(`http://records.test:${port}`, {}, { upstreams: { resolve, report } });
     const ask = createClient(gateway);
     const outcome = await ask();
     expect(outcome).toMatchObject({ status: 503, broken: false, code: 'upstream_unavailable' });
+    expect(Number(outcome.retryAfter)).toBeGreaterThan(0);
     expect(outcome.record).toMatchObject({ level: 'error', cause: expect.stringContaining('no address') });
-    expect(outcome.afterMs).toBeLessThan(slackMs);
+    expectAfter(outcome, 0);
     there = true;
     await back.promise;
     await expectHealed(gateway, ask);

@@ -395,6 +395,33 @@ describe.each([
       expect(sink.error).toMatchObject({ kind: 'idle_timeout', headReceived: true });
       expect(transport.stats).toEqual(nothing);
     });
+
+    const untilOver = (sink: RecordingSink): number => {
+      const startMs = clock.now();
+      while (!sink.error && clock.now() < startMs + 60_000) clock.tick();
+      return clock.now() - startMs;
+    };
+
+    test.each<[keyof typeof timeouts, string, string | undefined]>([
+      ['connectMs', 'connect_timeout', undefined],
+      ['headMs', 'head_timeout', ''],
+      ['idleMs', 'idle_timeout', `${okHead}Content-Length: 5\r\n\r\nhel`],
+    ])('%s is kept to within a quarter of a second, whenever it begins', async (name, kind, said) => {
+      for (const beginsAt of [0, 1, 100, 249]) {
+        clock.pass(beginsAt);
+        const { sink } = send();
+        if (said !== undefined) {
+          const connection = await upstream.accept();
+          await connection.request();
+          connection.write(said);
+          if (said !== '') await sink.firstData.promise;
+        }
+        const tookMs = untilOver(sink);
+        expect(sink.error?.kind).toBe(kind);
+        expect(tookMs).toBeGreaterThan(timeouts[name]);
+        expect(tookMs).toBeLessThanOrEqual(timeouts[name] + 250);
+      }
+    });
   });
 
   test.each([

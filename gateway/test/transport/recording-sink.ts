@@ -70,15 +70,16 @@ export class RecordingSink implements ResponseSink {
 /** A clock that goes when it is told to. */
 export class ManualClock implements Clock {
   #now = 0;
-  readonly #callbacks = new Set<() => void>();
+  readonly #calls = new Set<{ ms: number; dueAt: number; callback: () => void }>();
 
   now(): number {
     return this.#now;
   }
 
-  every(_ms: number, callback: () => void): () => void {
-    this.#callbacks.add(callback);
-    return () => this.#callbacks.delete(callback);
+  every(ms: number, callback: () => void): () => void {
+    const call = { ms, dueAt: this.#now + ms, callback };
+    this.#calls.add(call);
+    return () => this.#calls.delete(call);
   }
 
   /** Goes on without anybody being called back. */
@@ -86,9 +87,20 @@ export class ManualClock implements Clock {
     this.#now += ms;
   }
 
+  /** Goes on, and everybody is called back then, at whatever interval they asked for. */
   advance(ms: number): void {
     this.pass(ms);
-    for (const callback of this.#callbacks) callback();
+    for (const { callback } of this.#calls) callback();
+  }
+
+  /** Goes on by a millisecond; those are called back whose interval is over. */
+  tick(): void {
+    this.pass(1);
+    for (const call of this.#calls) {
+      if (call.dueAt > this.#now) continue;
+      call.dueAt += call.ms;
+      call.callback();
+    }
   }
 }
 
