@@ -18,14 +18,19 @@ export const ofThisHop: ReadonlySet<string> = new Set([
   'content-length', // framing: the transport says it anew
 ]);
 
-/** `keep-alive` and `close` are no names of headers; most requests have nothing else here. */
+/**
+ * Adds what a `Connection` names to what those before it named. `keep-alive` and `close` are no names of headers; most
+ * messages have nothing else here.
+ */
 export const namedByConnection = (
   value: string,
-  before: ReadonlySet<string> | undefined,
-): ReadonlySet<string> | undefined => {
+  before: Set<string> | undefined,
+): Set<string> | undefined => {
   const lower = value.toLowerCase();
-  if (before === undefined && (lower === 'keep-alive' || lower === 'close')) return undefined;
-  return new Set([...(before ?? []), ...lower.split(',').map((name) => name.trim())]);
+  if (lower === 'keep-alive' || lower === 'close') return before;
+  const names = before ?? new Set();
+  for (const name of lower.split(',')) names.add(name.trim());
+  return names;
 };
 
 /** The length of a body that is none, or is framed anew. */

@@ -100,7 +100,7 @@ export class SortedRequestHeaders {
   readonly hosts: string[] = [];
   #authority: string | undefined;
   /** Lower-case names that `Connection` has beside `keep-alive` and `close`. */
-  named: ReadonlySet<string> | undefined;
+  named: Set<string> | undefined;
   /** What proxies in front say. */
   readonly said: ForwardedBy = { for: undefined, proto: undefined, host: undefined };
   origin: string | undefined;

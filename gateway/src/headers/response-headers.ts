@@ -37,7 +37,7 @@ export const sortResponseHeaders = (
   stripped: ReadonlySet<string> = noNames,
 ): SortedResponseHeaders => {
   const sorted: SortedResponseHeaders = { headers: [], contentLength: -1, hasDate: false };
-  let named: ReadonlySet<string> | undefined;
+  let named: Set<string> | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
     const value = rawHeaders[index + 1] as string;
