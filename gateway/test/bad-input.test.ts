@@ -46,7 +46,7 @@ test('settings that are wrong are all named at once, exit 1', async () => {
   await using gateway = runGateway('', {
     UPSTREAMS: 'u=nowhere',
     APIS: 'records-api=b1d2f3a4-0000-4000-8000-000000000001',
-    TRUSTED_PROXIES: '10.0.0.0/99',
+    TRUSTED_PROXIES: '10.0.0.0/',
     KEEP_ALIVE_MS: '0',
   });
   expect(await gateway.exitCode).toBe(1);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { createTrustedProxies } from '../src/headers/client-address.ts';
 import { startGateway, startUpstream, stopAll } from './start-gateway.ts';
 
 const sockets: Socket[] = [];
@@ -69,4 +70,20 @@ test('a trusted peer, which speaks for many, has as many connections as it opens
     const [answer] = (await once(socket, 'data')) as [Buffer];
     expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
   }
+});
+
+test.each([
+  '10.0.0.0/',
+  '::1/',
+  '10.0.0.0/8/8',
+  '10.0.0.0/-1',
+  '10.0.0.0/33',
+  '::/129',
+  '10.0.0/8',
+  '/8',
+  '',
+])('the range "%s" is none, and trusts nobody', (range) => {
+  expect(() => createTrustedProxies([range])).toThrow(
+    new RangeError(`"${range}" is no address and no range such as 10.0.0.0/8`),
+  );
 });

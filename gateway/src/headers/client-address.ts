@@ -12,10 +12,11 @@ export interface TrustedProxies {
 export const createTrustedProxies = (ranges: readonly string[]): TrustedProxies => {
   const list = new BlockList();
   for (const range of ranges) {
-    const [address = '', bits] = range.split('/');
+    const [, address = '', bits] = /^([^/]+)(?:\/(\d+))?$/.exec(range) ?? [];
     const family = isIP(address);
-    const length = Number(bits ?? (family === 6 ? 128 : 32));
-    if (family === 0 || !/^\d*$/.test(bits ?? '') || length > (family === 6 ? 128 : 32)) {
+    const addressBits = family === 6 ? 128 : 32;
+    const length = bits === undefined ? addressBits : Number(bits);
+    if (family === 0 || length > addressBits) {
       throw new RangeError(`"${range}" is no address and no range such as 10.0.0.0/8`);
     }
     list.addSubnet(address, length, family === 6 ? 'ipv6' : 'ipv4');
