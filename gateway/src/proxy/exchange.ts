@@ -24,7 +24,7 @@ export interface ExchangeOptions {
   answer: AnswerHeaders;
   /** The request's completion record gets these. Added to before the answer can be over. */
   logFields: Record<string, unknown>;
-  /** Told when the head of an answer is there, with `performance.now()` of when its request was sent. */
+  /** Told when the wait of an attempt for its head is over, come or not, with `performance.now()` of when it began. */
   onAnswered?: ((startMs: number) => void) | undefined;
 }
 
@@ -118,7 +118,8 @@ class Attempt implements AnswerEvents {
       this.#breakOff(undefined, new ClientGoneError());
       return;
     }
-    response.on('close', () => {
+    // First of all: the record is written when the response closes, too, and says how long the client has waited.
+    response.prependListener('close', () => {
       // A response that ended closes, too; what is left of the answer then is only its end.
       if (!this.#settled && !response.writableEnded) this.#breakOff(undefined, new ClientGoneError());
     });
@@ -143,10 +144,17 @@ class Attempt implements AnswerEvents {
   onHead(): void {
     this.#headReceived = true;
     this.#use.answered();
+    this.#noteWait();
+    if (this.#attempts > 1) this.#options.logFields['attempts'] = this.#attempts;
+  }
+
+  /** The wait for a head is over. That of an attempt before this one was one for the upstream as well. */
+  #noteWait(): void {
     const { logFields, onAnswered } = this.#options;
+    const earlierMs = (logFields['upstream_duration_ms'] ?? 0) as number;
+    const ms = earlierMs + performance.now() - this.#startMs;
     logFields['upstream_address'] = this.#endpoint.origin;
-    logFields['upstream_duration_ms'] = Math.round((performance.now() - this.#startMs) * 1_000) / 1_000;
-    if (this.#attempts > 1) logFields['attempts'] = this.#attempts;
+    logFields['upstream_duration_ms'] = Math.round(ms * 1_000) / 1_000;
     onAnswered?.(this.#startMs);
   }
 
@@ -170,6 +178,7 @@ class Attempt implements AnswerEvents {
   #finish(worked: boolean | undefined, cause: string | undefined): void {
     if (this.#settled) return;
     this.#settled = true;
+    if (!this.#headReceived && this.#writer.exchange) this.#noteWait();
     if (this.#total) clearTimeout(this.#total);
     this.#use.end(worked, cause);
   }
