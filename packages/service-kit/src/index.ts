@@ -1,4 +1,5 @@
 export * from './access-log.ts';
+export { statusOf } from './completion.ts';
 export * from './config.ts';
 export * from './create-koa.ts';
 export { endProcess } from './end-process.ts';

@@ -1,6 +1,6 @@
 import type { ParameterizedContext } from 'koa';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { routeOf } from '../completion.ts';
+import { routeOf, statusOf } from '../completion.ts';
 import type { ServiceState } from '../request-context.ts';
 import { type Durations, LatencyHistogram } from './latency-histogram.ts';
 import { toOpenMetrics } from './open-metrics.ts';
@@ -101,11 +101,11 @@ const requestCounter = ({
     }));
   };
   return (ctx, ms) => {
-    const { req, res, state } = ctx;
+    const { req, state } = ctx;
     const { method = '' } = req;
     const route = routeOf(ctx) ?? 'none';
     // As nginx counts it: the client left before there was an answer.
-    const status = res.headersSent ? res.statusCode : 499;
+    const status = statusOf(ctx) ?? 499;
     durationsOf(knownMethods.has(method) ? method : '_OTHER', route, status).observe(
       ms / 1_000,
       state.requestContext,
