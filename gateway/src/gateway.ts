@@ -110,6 +110,7 @@ export const createGateway = async (
     trustedProxies,
     clientIdleMs: config.CLIENT_IDLE_MS,
     keepAliveMs: config.KEEP_ALIVE_MS,
+    onRefused: counted.countRefused,
   });
   const stopFollowing =
     files && tls && followKeyPair({ files, pair: tls, server: server as unknown as TlsServer, logger });

@@ -16,6 +16,15 @@ import { inTurn } from './in-turn.ts';
 import { type KeyPair, secureContextOf } from './key-pair.ts';
 import type { UpgradeRequest } from './proxy/switch-protocols.ts';
 
+/** Why a connection was refused, or closed for what could not be read as a request on it. */
+export type RefusalCause =
+  | 'too_many_connections'
+  | 'too_many_of_address'
+  | 'invalid_request'
+  | 'headers_too_large'
+  | 'payload_too_large'
+  | 'request_timeout';
+
 export interface ListenerOptions {
   handle: RequestListener;
   logger: Logger;
@@ -28,6 +37,8 @@ export interface ListenerOptions {
   trustedProxies: TrustedProxies;
   clientIdleMs: number;
   keepAliveMs: number;
+  /** Told of what never becomes a request. A flood of it is counted, not logged. */
+  onRefused?: ((cause: RefusalCause) => void) | undefined;
 }
 
 /** Any other protocol is as if nobody had asked for it. */
@@ -59,12 +70,13 @@ export const createListener = (settings: ListenerOptions): Server => {
   // Without these two listeners Node asks for the body before anybody knows whether it is wanted.
   server.on('checkContinue', options.handle);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
-    refuseUnreadable(error, socket, options.logger),
+    refuseUnreadable(error, socket, options),
   );
   server.on('upgrade', (request: UpgradeRequest, socket: Socket, head: Buffer) =>
     answerUpgrade(settings.handle, request, socket, head),
   );
   limitByAddress(server, options);
+  server.on('drop', () => options.onRefused?.('too_many_connections'));
   return server;
 };
 
@@ -109,7 +121,7 @@ const createProtocolServer = ({ handle, protocol, tls }: ListenerOptions): Serve
 
 const limitByAddress = (
   server: Server,
-  { maxConnectionsPerAddress, trustedProxies }: ListenerOptions,
+  { maxConnectionsPerAddress, trustedProxies, onRefused }: ListenerOptions,
 ): void => {
   const counts = new Map<string, number>();
   server.on('connection', (socket: Socket) => {
@@ -118,6 +130,7 @@ const limitByAddress = (
     const address = networkOf(peer);
     const count = (counts.get(address) ?? 0) + 1;
     if (count > maxConnectionsPerAddress) {
+      onRefused?.('too_many_of_address');
       socket.destroy();
       return;
     }
@@ -133,7 +146,7 @@ const limitByAddress = (
 interface Refusal {
   status: number;
   title: string;
-  code: string;
+  code: RefusalCause;
 }
 
 const refusals: Readonly<Record<string, Refusal>> = {
@@ -145,10 +158,16 @@ const refusals: Readonly<Record<string, Refusal>> = {
 const badRequest: Refusal = { status: 400, title: 'Bad Request', code: 'invalid_request' };
 
 /** What cannot be read as a request has no context and passes no middleware; it gets a problem and a record all the same. */
-const refuseUnreadable = (error: NodeJS.ErrnoException, socket: Socket, logger: Logger): void => {
+const refuseUnreadable = (
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  { logger, onRefused }: Pick<ListenerOptions, 'logger' | 'onRefused'>,
+): void => {
   const { code = '' } = error;
   const answer = (socket as { _httpMessage?: ServerResponse })._httpMessage;
   const isGone = !socket.writable || code === 'ECONNRESET' || code === 'EPIPE';
+  const { status, title, code: problemCode } = refusals[code] ?? badRequest;
+  if (!isGone) onRefused?.(problemCode);
   if (answer?.req.complete && !isGone) {
     // The bytes are those of a later request. This one was whole and is worked on: its answer is the connection's last.
     if (answer.shouldKeepAlive) answer.once('finish', () => socket.destroySoon());
@@ -160,7 +179,6 @@ const refuseUnreadable = (error: NodeJS.ErrnoException, socket: Socket, logger: 
     socket.destroy();
     return;
   }
-  const { status, title, code: problemCode } = refusals[code] ?? badRequest;
   const requestId = randomUUID();
   const body = JSON.stringify({ title, status, code: problemCode, requestId });
   logger.info(

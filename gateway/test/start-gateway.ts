@@ -46,6 +46,7 @@ export interface GatewaySettings {
   trustedProxies?: readonly string[];
   createTransport?: UpstreamDependencies['createTransport'];
   upstreams?: Partial<UpstreamDependencies>;
+  maxConnections?: number;
   maxConnectionsPerAddress?: number;
   clientIdleMs?: number;
   protocol?: 'http1' | 'h2c';
@@ -98,11 +99,12 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
     logger,
     protocol: settings.protocol ?? 'http1',
     tls: settings.tls,
-    maxConnections: 2_000,
+    maxConnections: settings.maxConnections ?? 2_000,
     maxConnectionsPerAddress: settings.maxConnectionsPerAddress ?? 1_000,
     trustedProxies,
     clientIdleMs: settings.clientIdleMs ?? 10_000,
     keepAliveMs: 10_000,
+    onRefused: metrics?.countRefused,
   });
   const url = await listenOn(server);
   cleanUp.push(() => table.close());

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMetrics } from '@countersign/service-kit/metrics';
@@ -51,7 +53,12 @@ describe('metrics of a running system', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'metrics-'));
     const routes = join(folder, 'routes.yaml');
-    await copyFile(new URL('../../gateway/routes.yaml', import.meta.url), routes);
+    const table = readFileSync(new URL('../../gateway/routes.yaml', import.meta.url), 'utf8');
+    const gone = "  gone: { addresses: ['http://127.0.0.1:1'] }";
+    await writeFile(
+      routes,
+      `${table.replace('upstreams:', `upstreams:\n${gone}`)}\n  - { path: /gone, upstream: gone, access: public }\n`,
+    );
     system = await startTestSystem({
       settings: {
         'records-api': { METRICS_PORT: '0' },
@@ -68,7 +75,10 @@ describe('metrics of a running system', () => {
     });
     await writeFile(routes, 'routes: none');
     await refused;
-    for (const path of ['/caller/records', '/caller/records', '/api/records', '/nothing']) {
+    const { hostname, port } = new URL(system.gatewayUrl);
+    const unreadable = connect(Number(port), hostname).end('nonsense\r\n\r\n');
+    await once(unreadable.resume(), 'close');
+    for (const path of ['/caller/records', '/caller/records', '/api/records', '/gone', '/nothing']) {
       const { headers } = await system.fetch(system.gatewayUrl + path);
       await system.completionRecords(String(headers.get('x-request-id')), ['gateway']);
     }
@@ -108,7 +118,15 @@ describe('metrics of a running system', () => {
     ['gateway', /^http_server_problems_total\{http_route="\/api\/records",code="missing_token"\} 1$/m],
     ['gateway', /^auth_keys_age_seconds\{api="records-api"\} [\d.e-]+$/m],
     ['gateway', /^gateway_upstream_breaker_open\{upstream="records-api"\} 0$/m],
-    ['gateway', /^gateway_upstream_duration_seconds_count\{upstream="caller-api"\} 2$/m],
+    [
+      'gateway',
+      /^gateway_upstream_duration_seconds_count\{upstream="caller-api",http_route="\/caller"\} 2$/m,
+    ],
+    [
+      'gateway',
+      /^gateway_upstream_failures_total\{upstream="gone",http_route="\/gone",cause="connect"\} 1$/m,
+    ],
+    ['gateway', /^gateway_connections_refused_total\{cause="invalid_request"\} 1$/m],
     ['caller-api', /^http_server_request_duration_seconds_count\{.*http_route="\/caller\/records".*\} 2$/m],
     ['caller-api', /^auth_token_requests_total\{outcome="miss"\} 1$/m],
     ['caller-api', /^auth_token_acquisition_duration_seconds_count\{reason="cold",outcome="ok"\} 1$/m],

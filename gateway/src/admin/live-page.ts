@@ -71,6 +71,13 @@ const row = (cells: readonly (string | number)[]): string =>
 const table = (heads: readonly string[], rows: readonly string[]): string =>
   `<table><thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
 
+const rowsOf = ({ name, breaker, inFlight, queued, endpoints }: UpstreamState): string[] =>
+  endpoints.length === 0
+    ? [row([name, breaker, inFlight, queued, 'none', '', '', 0])]
+    : endpoints.map(({ origin, state, lastFailure, openConnections }) =>
+        row([name, breaker, inFlight, queued, origin, state, lastFailure ?? '', openConnections]),
+      );
+
 /** The last two minutes and the upstreams, for a person. It loads itself anew; there is no script in it. */
 export const renderLivePage = (recent: RecentRequests, upstreams: readonly UpstreamState[]): string => {
   const seconds = recent.seconds();
@@ -97,11 +104,7 @@ ${chart('Latency', 'ms', [
 <h2>Upstreams</h2>
 ${table(
   ['Upstream', 'Breaker', 'In flight', 'Queued', 'Address', 'State', 'Last failure', 'Connections'],
-  upstreams.flatMap(({ name, breaker, inFlight, queued, endpoints }) =>
-    endpoints.map(({ origin, state, lastFailure, openConnections }) =>
-      row([name, breaker, inFlight, queued, origin, state, lastFailure ?? '', openConnections]),
-    ),
-  ),
+  upstreams.flatMap(rowsOf),
 )}
 ${bars(`Errors of the last ${shownSeconds} seconds by route and cause`, recent.errors().slice(0, 20))}
 </body>

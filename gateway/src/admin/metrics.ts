@@ -1,7 +1,8 @@
-import type { ServiceState } from '@countersign/service-kit';
+import { type ServiceState, statusOf } from '@countersign/service-kit';
 import { type Durations, type Metrics, observeVerifiers } from '@countersign/service-kit/metrics';
 import type { TokenVerifier } from '@countersign/shared-auth';
 import type { ParameterizedContext } from 'koa';
+import type { RefusalCause } from '../listener.ts';
 import type { ActiveTable } from '../proxy/active-table.ts';
 import type { UpstreamState } from '../upstream/upstream.ts';
 import type { RecentRequests } from './recent-requests.ts';
@@ -17,8 +18,19 @@ export interface GatewayMetricsOptions {
 export interface GatewayMetrics {
   /** Counts a request whose answer is over. */
   countRequest: (ctx: ParameterizedContext<ServiceState>, ms: number) => void;
+  /** Counts what never became a request. */
+  countRefused: (cause: RefusalCause) => void;
   countReload: (outcome: 'ok' | 'refused') => void;
 }
+
+/**
+ * Why an upstream gave no whole answer, as the log says it. What is not in here is no upstream's doing, and no label: those
+ * must not grow with what a record happens to say.
+ */
+const upstreamCauses: ReadonlySet<unknown> = new Set([
+  ...['connect', 'connect_timeout', 'head_timeout', 'idle_timeout', 'total_timeout', 'reset', 'protocol'],
+  ...['closed', 'queue_full', 'queue_timeout', 'breaker_open', 'unresolved', 'no_address'],
+]);
 
 /** Upstreams and route table on top of what every service has. */
 export const createGatewayMetrics = ({
@@ -29,7 +41,17 @@ export const createGatewayMetrics = ({
 }: GatewayMetricsOptions): GatewayMetrics => {
   const upstreamDuration = metrics.histogram(
     'gateway_upstream_duration_seconds',
-    'From a request sent to an upstream to the head of its answer.',
+    'Waiting for an upstream: from a request sent to the head of its answer, or until there was none; retries included.',
+  );
+  const failures = metrics.counter(
+    'gateway_upstream_failures_total',
+    'Requests that got no answer of an upstream, or not all of it, in spite of retries.',
+    ['upstream', 'http_route', 'cause'],
+  );
+  const refusals = metrics.counter(
+    'gateway_connections_refused_total',
+    'Connections that were refused, or closed for what could not be read as a request on them.',
+    ['cause'],
   );
   const reloads = metrics.counter(
     'gateway_route_reloads_total',
@@ -39,33 +61,39 @@ export const createGatewayMetrics = ({
   observeUpstreams(metrics, table);
   observeVerifiers(metrics, verifiers);
 
-  const upstreamDurations = new Map<string, Durations>();
-  const upstreamDurationsOf = (upstream: string): Durations => {
-    let made = upstreamDurations.get(upstream);
-    if (!made) upstreamDurations.set(upstream, (made = upstreamDuration.row({ upstream })));
+  // By route and upstream: two look-ups of strings that are known cost less than one of a string that is made.
+  const upstreamDurations = new Map<string, Map<string, Durations>>();
+  const upstreamDurationsOf = (upstream: string, route: string): Durations => {
+    let byUpstream = upstreamDurations.get(route);
+    if (!byUpstream) upstreamDurations.set(route, (byUpstream = new Map()));
+    let made = byUpstream.get(upstream);
+    if (!made) byUpstream.set(upstream, (made = upstreamDuration.row({ upstream, http_route: route })));
     return made;
   };
 
   return {
+    countRefused(cause) {
+      refusals.inc({ cause });
+      recent.addRefused(cause);
+    },
     countReload: (outcome) => reloads.inc({ outcome }),
     countRequest(ctx, ms) {
       metrics.countRequest(ctx, ms);
-      const { res, state } = ctx;
-      const {
-        'http.route': route,
-        'error.type': code,
-        upstream,
-        upstream_duration_ms: upstreamMs,
-      } = state.logFields;
-      if (typeof upstreamMs === 'number') {
-        upstreamDurationsOf(String(upstream)).observe(upstreamMs / 1_000, state.requestContext);
+      const { state } = ctx;
+      const { logFields } = state;
+      const upstream = String(logFields['upstream']);
+      const route = String(logFields['http.route'] ?? 'none');
+      const upstreamMs = logFields['upstream_duration_ms'];
+      if (typeof upstreamMs === 'number')
+        upstreamDurationsOf(upstream, route).observe(upstreamMs / 1_000, state.requestContext);
+      const status = statusOf(ctx);
+      let cause = logFields['error.type'] as string | undefined;
+      // A client that left has got no failure.
+      if (cause !== undefined && status !== undefined && upstreamCauses.has(logFields['cause'])) {
+        cause = logFields['cause'] as string;
+        failures.inc({ upstream, http_route: route, cause });
       }
-      recent.add({
-        ms,
-        status: res.headersSent ? res.statusCode : 499,
-        route: typeof route === 'string' ? route : 'none',
-        code: typeof code === 'string' ? code : undefined,
-      });
+      recent.add({ ms, status: status ?? 499, route, cause });
     },
   };
 };

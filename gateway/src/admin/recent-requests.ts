@@ -3,8 +3,8 @@ export interface FinishedRequest {
   ms: number;
   status: number;
   route: string;
-  /** Code of the problem that the gateway answered with, or of what broke its answer off. */
-  code: string | undefined;
+  /** What went wrong: why the upstream gave no whole answer, or the code of the gateway's own problem. */
+  cause: string | undefined;
 }
 
 /** One second. */
@@ -17,6 +17,8 @@ export interface Second {
 
 export interface RecentRequests {
   add(request: FinishedRequest): void;
+  /** What was refused before it was a request. */
+  addRefused(cause: string): void;
   /** The seconds up to now, oldest first. */
   seconds(): Second[];
   /** Errors of these seconds, most frequent first. */
@@ -47,18 +49,16 @@ export const createRecentRequests = (now: () => number): RecentRequests => {
     return bucket;
   };
   return {
-    add({ ms, status, route, code }) {
+    add({ ms, status, route, cause }) {
       const bucket = current();
       bucket.requests += 1;
       // Each request of the second has the same chance to be in the sample (reservoir sampling).
       const place =
         bucket.requests <= sampleSize ? bucket.requests - 1 : Math.floor(Math.random() * bucket.requests);
       if (place < sampleSize) bucket.sample[place] = ms;
-      if (status < 400 && code === undefined) return;
-      bucket.errors += 1;
-      const cause = `${route} ${code ?? status}`;
-      if (bucket.causes.size < 100) bucket.causes.set(cause, (bucket.causes.get(cause) ?? 0) + 1);
+      if (status >= 400 || cause !== undefined) countError(bucket, route, cause ?? String(status));
     },
+    addRefused: (cause) => countError(current(), 'none', cause),
     seconds() {
       const { second } = current();
       const known = new Map(buckets.map((bucket) => [bucket.second, bucket]));
@@ -79,6 +79,13 @@ export const createRecentRequests = (now: () => number): RecentRequests => {
         .toSorted((a, b) => b.count - a.count);
     },
   };
+};
+
+const countError = (bucket: Bucket, route: string, cause: string): void => {
+  bucket.errors += 1;
+  const key = `${route} ${cause}`;
+  const count = bucket.causes.get(key) ?? 0;
+  if (count > 0 || bucket.causes.size < 100) bucket.causes.set(key, count + 1);
 };
 
 const summary = (bucket: Bucket | undefined): Second => {
