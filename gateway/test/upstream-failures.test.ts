@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
-import { small, startScripted } from './scripted-server.ts';
+import { type ScriptedServer, small, startScripted } from './scripted-server.ts';
 import { startGateway, stopAll, type TestGateway } from './start-gateway.ts';
 
 afterEach(stopAll);
@@ -236,6 +236,95 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
     there = true;
     await back.promise;
     await expectHealed(gateway, ask);
+  });
+
+  describe('one of three dead', () => {
+    const ejectMs = 1_000;
+    const start = async (dead: string, timeouts: Partial<typeof long>) => {
+      const alive = await Promise.all([1, 2].map(() => startScripted((socket) => socket.write(small))));
+      const clock = { now: 0 };
+      const addresses = [dead, ...alive.map(({ origin }) => origin)];
+      const gateway = await startGateway({
+        createTransport: transports[transport],
+        upstreams: { now: () => clock.now },
+        table: {
+          upstreams: { u: { addresses, failures: 1, ejectMs } },
+          routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts: { ...long, ...timeouts } }],
+        },
+      });
+      const ask = createClient(gateway);
+      const askMore = async (count: number): Promise<Outcome[]> => {
+        const outcomes: Outcome[] = [];
+        while (outcomes.length < count) outcomes.push(await ask());
+        return outcomes;
+      };
+      /** Which of the addresses answered, at once and without fail, sorted. */
+      const answeredBy = async (count: number): Promise<number[]> => {
+        const outcomes = await askMore(count);
+        for (const outcome of outcomes) {
+          expect(outcome).toMatchObject({ status: 200, broken: false });
+          expectAfter(outcome, 0);
+        }
+        return outcomes.map(({ record }) => addresses.indexOf(String(record['upstream_address']))).toSorted();
+      };
+      return {
+        askMore,
+        async expectHealed() {
+          expect(new Set(await answeredBy(6))).toEqual(new Set([1, 2]));
+          clock.now += ejectMs;
+          expect(await answeredBy(6)).toEqual([0, 0, 1, 1, 2, 2]);
+        },
+        async [Symbol.asyncDispose]() {
+          for (const upstream of alive) await upstream.stop();
+        },
+      };
+    };
+
+    test.each<[string, string, ScriptedServer['answer']]>([
+      ['refuses', 'connect', () => undefined],
+      ['resets', 'reset', (socket) => socket.resetAndDestroy()],
+    ])('it %s: each request is answered at once, by the others', async (_, cause, answer) => {
+      await using upstream = await startScripted(answer);
+      await using started = await start(upstream.origin, {});
+      if (cause === 'connect') await upstream.stop();
+      const outcomes = await started.askMore(3);
+      for (const outcome of outcomes) {
+        expect(outcome).toMatchObject({ status: 200, broken: false });
+        expectAfter(outcome, 0);
+      }
+      const retried = outcomes.filter(({ record }) => record['attempts'] !== undefined);
+      expect(retried).toMatchObject([{ record: { attempts: 2, retried_after: cause } }]);
+      upstream.answer = (socket) => socket.write(small);
+      if (cause === 'connect') await upstream.restart();
+      await started.expectHealed();
+    });
+
+    test('it takes no connection: one request is answered after connectMs, the others at once', async () => {
+      const upstream = await startFullBacklog();
+      await using started = await start(upstream.origin, { connectMs: shortMs });
+      const outcomes = await started.askMore(3);
+      expect(outcomes.map(({ status }) => status)).toEqual([200, 200, 200]);
+      const retried = outcomes.filter(({ record }) => record['attempts'] !== undefined);
+      expect(retried).toMatchObject([{ record: { attempts: 2, retried_after: 'connect_timeout' } }]);
+      for (const outcome of outcomes) expectAfter(outcome, retried.includes(outcome) ? shortMs : 0);
+      await upstream.takeUp();
+      await started.expectHealed();
+      await upstream.end();
+    });
+
+    test('it says nothing: one request is 504 at headMs, the others are answered at once', async () => {
+      await using upstream = await startScripted(() => undefined);
+      await using started = await start(upstream.origin, { headMs: shortMs });
+      const outcomes = await started.askMore(3);
+      expect(outcomes.map(({ status }) => status).toSorted()).toEqual([200, 200, 504]);
+      for (const outcome of outcomes) expectAfter(outcome, outcome.status === 504 ? shortMs : 0);
+      expect(outcomes.find(({ status }) => status === 504)?.record).toMatchObject({
+        cause: 'head_timeout',
+        upstream_address: upstream.origin,
+      });
+      upstream.answer = (socket) => socket.write(small);
+      await started.expectHealed();
+    });
   });
 });
 
