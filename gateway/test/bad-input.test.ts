@@ -9,6 +9,22 @@ describe('a route table that cannot be used: one sentence with file, line and re
   test.each([
     ['no YAML', 'routes:\n  - [', /routes\.yaml: .* line 2/],
     [
+      'an alias of nothing',
+      `${upstreams}routes: *typo`,
+      /routes\.yaml: line 3: nothing before it is called &typo/,
+    ],
+    [
+      'aliases of aliases that would fill the memory',
+      [
+        'a: &a [x, x, x, x, x, x, x, x, x, x]',
+        ...Array.from('bcdefghi', (name, index) => {
+          const before = `*${'abcdefgh'[index]}`;
+          return `${name}: &${name} [${Array.from({ length: 10 }, () => before).join(', ')}]`;
+        }),
+      ].join('\n'),
+      /routes\.yaml: Excessive alias count/,
+    ],
+    [
       'a field that is none',
       `${upstreams}routes:\n  - { path: /a, upstream: u, acces: public }`,
       /routes\.yaml: line 4: .*acces/,

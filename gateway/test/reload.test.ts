@@ -49,6 +49,10 @@ test('a swapped table takes effect; a broken one changes nothing and says why', 
     problems: [expect.stringContaining('line 2'), expect.anything()],
   });
 
+  expect(await after('routes: *typo')).toBe('refused');
+  expect(live.current().match('/second')).toBeDefined();
+  expect(records.at(-1)).toMatchObject({ problems: ['line 1: nothing before it is called &typo'] });
+
   for (let count = 0; count < 20; count += 1) expect(await after(tableWith(`/version-${count}`))).toBe('ok');
   expect(live.current().match('/version-19')).toBeDefined();
   await live.close();

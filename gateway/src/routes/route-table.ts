@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '@countersign/service-kit';
-import { parseDocument } from 'yaml';
+import { type Document, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 import { type Route, tableSchema, upstreamSchema, type UpstreamSettings } from './route-schema.ts';
 
@@ -60,11 +60,11 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
     for (let depth = path.length; depth > 0; depth -= 1) {
       const node = document.getIn(path.slice(0, depth), true) as
         { range?: [number, number, number] } | undefined;
-      if (node?.range) return `line ${text.slice(0, node.range[0]).split('\n').length}: ${path.join('.')}`;
+      if (node?.range) return `line ${lineAt(text, node.range[0])}: ${path.join('.')}`;
     }
     return 'the file';
   };
-  const result = tableSchema.safeParse(document.toJS());
+  const result = tableSchema.safeParse(plainValue(document, text));
   if (!result.success) {
     throw new ConfigError(result.error.issues.map((issue) => `${lineOf(issue.path)}: ${reasonOf(issue)}`));
   }
@@ -95,6 +95,26 @@ export const parseRouteTable = (text: string, surroundings: TableSurroundings): 
   });
   if (problems.length > 0) throw new ConfigError(problems);
   return { routes, upstreams, match: createMatcher(routes) };
+};
+
+const lineAt = (text: string, offset: number): number => text.slice(0, offset).split('\n').length;
+
+/** @throws {ConfigError} for an alias of nothing, and for aliases of aliases that would not fit into memory. */
+const plainValue = (document: Document, text: string): unknown => {
+  try {
+    return document.toJS();
+  } catch (error) {
+    const unresolved: string[] = [];
+    visit(document, {
+      Alias(_, node) {
+        if (node.resolve(document)) return;
+        unresolved.push(
+          `line ${lineAt(text, node.range?.[0] ?? 0)}: nothing before it is called &${node.source}`,
+        );
+      },
+    });
+    throw new ConfigError(unresolved.length > 0 ? unresolved : [(error as Error).message]);
+  }
 };
 
 /** Of a key that a record may not have, zod says why one level further down. */
