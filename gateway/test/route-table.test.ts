@@ -54,6 +54,20 @@ test('headers of answers that are only reserved in requests can be stripped', ()
   expect(parse(text).routes[0]?.responseHeaders.strip).toEqual(['x-ms-version']);
 });
 
+test('CORS of an upstream can be stripped, and origins of browsers in any form that they have be named', () => {
+  const origins = [
+    'https://a.example',
+    'http://localhost:3000',
+    'http://[::1]:8080',
+    'https://a.example:8443',
+  ];
+  const route = { path: '/a', upstream: 'records-api', access: 'public', cors: { origins } };
+  const responseHeaders = { strip: ['Access-Control-Allow-Origin'] };
+  const [parsed] = parse(JSON.stringify({ routes: [{ ...route, responseHeaders }] })).routes;
+  expect(parsed?.cors?.origins).toEqual(origins);
+  expect(parsed?.responseHeaders.strip).toEqual(['access-control-allow-origin']);
+});
+
 test.each([
   ['/a/*/c', '/b/*/c'],
   ['/a/*', '/a/b'],
@@ -117,6 +131,36 @@ describe('what is refused, with line and reason', () => {
       'a request id of the route in the answer',
       route('access: public, responseHeaders: { set: { X-Request-Id: x } }'),
       /line 2: .*is a header that the gateway alone handles/,
+    ],
+    ...['"x\\ny"', 'é', '"x y"', '"x, y"', '""'].flatMap((name) =>
+      ['headers', 'expose'].map((list): [string, string, RegExp] => [
+        `${name} among the ${list} of CORS`,
+        route(`access: public, cors: { origins: [https://a.example], ${list}: [x-a, ${name}] }`),
+        new RegExp(`line 2: routes\\.0\\.cors\\.${list}\\.1: must be a header name`),
+      ]),
+    ),
+    ...[
+      ['https://EXAMPLE.com', 'https://example.com'],
+      ['https://example.com:443', 'https://example.com'],
+      ['http://example.com:80', 'http://example.com'],
+      ['https://example.com/', 'https://example.com'],
+      ['https://bücher.example', 'https://xn--bcher-kva.example'],
+    ].map(([written, sent]): [string, string, RegExp] => [
+      `${written}, which no browser says`,
+      route(`access: public, cors: { origins: [https://a.example, "${written}"] }`),
+      new RegExp(`line 2: routes\\.0\\.cors\\.origins\\.1: is never sent: browsers say ${sent}`),
+    ]),
+    ...['example.com', 'ftp://example.com', 'null', 'https://*.example.com', 'https://a:b'].map(
+      (origin): [string, string, RegExp] => [
+        `"${origin}", which is no origin`,
+        route(`access: public, cors: { origins: ["${origin}"] }`),
+        /line 2: routes\.0\.cors\.origins\.0: must be an origin or \*/,
+      ],
+    ),
+    [
+      'CORS past `cors`',
+      route('access: public, responseHeaders: { set: { Access-Control-Allow-Origin: "*" } }'),
+      /line 2: routes\.0\.responseHeaders\.set\.Access-Control-Allow-Origin: is said by cors alone/,
     ],
     [
       'two patterns that fit the same paths',

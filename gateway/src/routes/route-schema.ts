@@ -5,7 +5,10 @@ import { isReserved } from '../headers/request-headers.ts';
 
 const milliseconds = (maximum: number) => z.int().min(1).max(maximum);
 
-const headerName = (isUntouchable: (name: string) => boolean) =>
+/** Whether a header, by its lower-case name, is not the table's to change. */
+type IsUntouchable = (name: string) => boolean;
+
+const headerName = (isUntouchable: IsUntouchable) =>
   z
     .string()
     .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]+$/, 'must be a header name without underscores')
@@ -15,15 +18,23 @@ const headerName = (isUntouchable: (name: string) => boolean) =>
 const headerValue = z.string().regex(/^[\t\u0020-\u007e]*$/, 'must be visible ASCII');
 
 /** A route that could set framing, or what upstreams and clients believe, could undo what the gateway guarantees. */
-const headerRules = (isUntouchable: (name: string) => boolean) =>
+const headerRules = (isUntouchable: IsUntouchable, settableName = headerName(isUntouchable)) =>
   z
     .strictObject({
       /** Set, whatever the message brought. */
-      set: z.record(headerName(isUntouchable), headerValue).default({}),
+      set: z.record(settableName, headerValue).default({}),
       /** Removed. */
       strip: z.array(headerName(isUntouchable)).default([]),
     })
     .prefault({});
+
+const untouchableInAnswers: IsUntouchable = (name) => ofThisHop.has(name) || name === 'x-request-id';
+
+/** What a route said of CORS by itself would go past its `cors`. */
+const settableInAnswers = headerName(untouchableInAnswers).refine(
+  (name) => !name.startsWith('access-control-'),
+  'is said by cors alone',
+);
 
 const policy = z.custom<Policy>().superRefine((value, context) => {
   try {
@@ -68,13 +79,25 @@ const rateLimit = z.strictObject({
   by: z.enum(['application', 'address']).default('application'),
 });
 
+/** Compared with what browsers say, who write small letters, no path and no default port (RFC 6454 §6.2). */
+const pageOrigin = z.string().superRefine((text, context) => {
+  const url = URL.parse(text);
+  const sent = url && /^https?:\/\/[\w.:[\]-]+$/.test(url.origin) ? url.origin : undefined;
+  if (text === '*' || text === sent) return;
+  const message = sent === undefined ? 'must be an origin or *' : `is never sent: browsers say ${sent}`;
+  context.addIssue({ code: 'custom', message });
+});
+
+/** RFC 9110 §5.6.2. Anything else would make an answer that Node does not write. */
+const tokens = z.array(z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, 'must be a header name'));
+
 const cors = z.strictObject({
   /** Exact origins, or `*` alone for a route without credentials. */
-  origins: z.array(z.string().regex(/^(?:\*|https?:\/\/[\w.:[\]-]+)$/, 'must be an origin or *')).min(1),
+  origins: z.array(pageOrigin).min(1),
   /** Request headers that a page may send on top of the simple ones. */
-  headers: z.array(z.string()).default(['authorization', 'content-type']),
+  headers: tokens.default(['authorization', 'content-type']),
   /** Response headers that a page may read. */
-  expose: z.array(z.string()).default(['x-request-id', 'retry-after']),
+  expose: tokens.default(['x-request-id', 'retry-after']),
   /** How long a browser may keep the answer, in seconds. */
   maxAgeSeconds: z.int().min(0).max(86_400).default(600),
 });
@@ -106,7 +129,7 @@ export const routeSchema = z.strictObject({
     .default(10 * 2 ** 20),
   rateLimit: rateLimit.optional(),
   requestHeaders: headerRules((name) => ofThisHop.has(name) || isReserved(name)),
-  responseHeaders: headerRules((name) => ofThisHop.has(name) || name === 'x-request-id'),
+  responseHeaders: headerRules(untouchableInAnswers, settableInAnswers),
   /** Puts another prefix in the place of the route's path. */
   rewrite: z
     .string()
