@@ -5,18 +5,27 @@ import { Socket } from 'node:net';
 /** Node's name for the answer that a connection carries now. */
 type ClientSocket = Socket & { _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null };
 
+/** In milliseconds. */
+export interface IdleTimes {
+  clientIdleMs: number;
+  /** Between requests. */
+  keepAliveMs: number;
+}
+
 /**
  * Cuts off clients that keep the gateway waiting so long: within a body that is being read, with an answer that they do
  * not take, or between requests. While the gateway waits for an upstream, the times of the route count alone.
  */
-export const limitIdleClients = (server: Server, idleMs: number): void => {
+export const limitIdleClients = (server: Server, { clientIdleMs: idleMs, keepAliveMs }: IdleTimes): void => {
   const streams = new WeakMap<Http2Session, number>();
   server.setTimeout(idleMs);
   server.on('timeout', (connection: ClientSocket | Http2Session) => {
-    const waits = connection instanceof Socket ? isAwaited(connection) : (streams.get(connection) ?? 0) === 0;
-    if (waits) connection.destroy();
-    else connection.setTimeout(idleMs);
+    if (connection instanceof Socket) endIfAwaited(connection, idleMs);
+    else if ((streams.get(connection) ?? 0) === 0) connection.destroy();
+    else connection.setTimeout(keepAliveMs);
   });
+  // Of HTTP/2 alone, where streams have an idle time each, and a session without one is between requests.
+  server.on('session', (session: Http2Session) => void session.setTimeout(keepAliveMs));
   // Of HTTP/2 alone, where a session has several answers on their way.
   server.on('stream', (stream: ServerHttp2Stream) => {
     const session = stream.session as Http2Session;
@@ -28,6 +37,12 @@ export const limitIdleClients = (server: Server, idleMs: number): void => {
     };
     stream.setTimeout(idleMs, onTimeout);
   });
+};
+
+/** Ends a connection that has been idle for so long, unless the gateway is who keeps the other waiting. */
+export const endIfAwaited = (socket: ClientSocket, idleMs: number): void => {
+  if (isAwaited(socket)) socket.destroy();
+  else socket.setTimeout(idleMs);
 };
 
 const isAwaited = (socket: ClientSocket): boolean => {

@@ -12,7 +12,7 @@ import type { GatewayMetrics } from './admin/metrics.ts';
 import { sortedHeadersOf } from './client-request.ts';
 import type { SortedRequestHeaders } from './headers/request-headers.ts';
 import type { Forward } from './proxy/forward.ts';
-import { ClientGoneError } from './proxy/request-body.ts';
+import { ClientGoneError, discardBody } from './proxy/request-body.ts';
 
 type Context = ParameterizedContext<ServiceState>;
 type Stack = (ctx: Context) => Promise<void>;
@@ -46,6 +46,15 @@ export class GatewayKoa extends Koa<ServiceState> {
 
   /** Called by Koa's `callback()` for each request. */
   async handleRequest(ctx: Context, stack: Stack): Promise<void> {
+    try {
+      await this.#answer(ctx, stack);
+    } finally {
+      // Whoever has answered, of a body that nobody wanted no more is read than of any other.
+      discardBody(ctx.req);
+    }
+  }
+
+  async #answer(ctx: Context, stack: Stack): Promise<void> {
     const headers = sortedHeadersOf(ctx.req);
     if (probes.has(ctx.req.url as string)) return handleByKoa.call(this, ctx, stack);
     this.#observe(ctx, headers);

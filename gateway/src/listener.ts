@@ -10,7 +10,7 @@ import { createSecureServer, createServer as createHttp2Server } from 'node:http
 import type { Socket } from 'node:net';
 import type { Logger } from '@countersign/service-kit';
 import { networkOf, type TrustedProxies, withoutMapping } from './headers/client-address.ts';
-import { limitIdleClients } from './client-idle.ts';
+import { endIfAwaited, limitIdleClients } from './client-idle.ts';
 import { ClientRequest } from './client-request.ts';
 import { inTurn } from './in-turn.ts';
 import { type KeyPair, secureContextOf } from './key-pair.ts';
@@ -49,8 +49,9 @@ const limits = {
   shouldUpgradeCallback: wantsWebSocket,
   // Most requests have no body, and need none of what Node does to read one.
   optimizeEmptyRequests: true,
-  // Slow heads hold a connection for nothing; Node's default is a minute.
+  // Slow heads and handshakes hold a connection for nothing; Node's defaults are a minute and two.
   headersTimeout: 10_000,
+  handshakeTimeout: 10_000,
   // Bodies are bounded by the idle timeout, which a long upload that moves does not hit.
   requestTimeout: 0,
   connectionsCheckingInterval: 5_000,
@@ -66,14 +67,14 @@ export const createListener = (settings: ListenerOptions): Server => {
   const server = createProtocolServer(options);
   server.maxConnections = options.maxConnections;
   server.keepAliveTimeout = options.keepAliveMs;
-  limitIdleClients(server, options.clientIdleMs);
+  limitIdleClients(server, options);
   // Without these two listeners Node asks for the body before anybody knows whether it is wanted.
   server.on('checkContinue', options.handle);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
     refuseUnreadable(error, socket, options),
   );
   server.on('upgrade', (request: UpgradeRequest, socket: Socket, head: Buffer) =>
-    answerUpgrade(settings.handle, request, socket, head),
+    answerUpgrade(settings, request, socket, head),
   );
   limitByAddress(server, options);
   server.on('drop', () => options.onRefused?.('too_many_connections'));
@@ -85,7 +86,7 @@ export const createListener = (settings: ListenerOptions): Server => {
  * what does not switch is answered, and the connection is closed after it.
  */
 const answerUpgrade = (
-  handle: RequestListener,
+  { handle, clientIdleMs }: ListenerOptions,
   request: UpgradeRequest,
   socket: Socket,
   head: Buffer,
@@ -96,7 +97,7 @@ const answerUpgrade = (
     return;
   }
   socket.on('error', () => socket.destroy());
-  socket.on('timeout', () => socket.destroy());
+  socket.on('timeout', () => endIfAwaited(socket, clientIdleMs));
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket);

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { METHODS, type IncomingMessage } from 'node:http';
 import { ProblemError } from '@countersign/service-kit';
 
 /** Where a request wants to go. Matching and forwarding both use `path` as it came: there is no second reading. */
@@ -90,6 +90,9 @@ const proxyMethods: ReadonlySet<string> = new Set([
   'TRACK', // the same, elsewhere
 ]);
 
+/** Over HTTP/2 Node takes any token, also one that an upstream would read in another letter case. */
+const methods: ReadonlySet<string> = new Set(METHODS.filter((method) => !proxyMethods.has(method)));
+
 /**
  * Node takes any version in a request line, and answers as if it were 1.1.
  *
@@ -100,6 +103,5 @@ export const assertSpoken = (request: IncomingMessage): void => {
   if (!isHttp2(request) && httpVersion !== '1.1' && httpVersion !== '1.0') {
     throw refusal('Only HTTP/1.1 and 1.0 are spoken here.', 505, 'http_version_not_supported');
   }
-  if (proxyMethods.has(method.toUpperCase()))
-    throw refusal(`${method} is not served here.`, 501, 'not_implemented');
+  if (!methods.has(method)) throw refusal('This method is not served here.', 501, 'not_implemented');
 };

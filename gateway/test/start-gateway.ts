@@ -48,10 +48,10 @@ export interface GatewaySettings {
   upstreams?: Partial<UpstreamDependencies>;
   maxConnections?: number;
   maxConnectionsPerAddress?: number;
-  clientIdleMs?: number;
+  clientIdleMs?: number | undefined;
   protocol?: 'http1' | 'h2c';
   tls?: { certificate: string; key: string };
-  measureWith?: (table: () => ActiveTable) => GatewayMetrics;
+  measureWith?: ((table: () => ActiveTable) => GatewayMetrics) | undefined;
 }
 
 export interface TestGateway {

@@ -6,7 +6,7 @@ import { createRetryBudget } from '../src/upstream/retry-budget.ts';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
 import { small, startScripted } from './scripted-server.ts';
-import { listenOn, startGateway, startUpstream, stopAll } from './start-gateway.ts';
+import { listenOn, startGateway, startUpstream, stopAll, whenTrue } from './start-gateway.ts';
 
 afterEach(stopAll);
 
@@ -41,6 +41,28 @@ describe('several addresses', () => {
     const answers: string[] = [];
     for (let count = 0; count < 9; count += 1) answers.push(await (await fetch(`${url}/x`)).text());
     expect(answers.toSorted()).toEqual(['a', 'a', 'a', 'b', 'b', 'b', 'c', 'c', 'c']);
+  });
+
+  test('those busy get no more while others are idle', async () => {
+    const held: (() => void)[] = [];
+    const holding = new EventEmitter();
+    const start = (name: string): Promise<string> =>
+      startUpstream((request, response) => {
+        if (request.url !== '/held') return void response.end(name);
+        held.push(() => response.end(name));
+        holding.emit('held', name);
+      });
+    const { url } = await gatewayTo(await Promise.all(['a', 'b', 'c'].map(start)));
+    const ask = async (): Promise<string> => (await fetch(`${url}/x`)).text();
+    const isHeld = once(holding, 'held');
+    const first = fetch(`${url}/held`);
+    const [busy] = (await isHeld) as [string];
+    const answers: string[] = [];
+    while (answers.length < 9) answers.push(await ask());
+    expect(new Set(answers)).toEqual(new Set(['a', 'b', 'c'].filter((name) => name !== busy)));
+    held[0]?.();
+    expect(await (await first).text()).toBe(busy);
+    expect(new Set([await ask(), await ask(), await ask()])).toEqual(new Set(['a', 'b', 'c']));
   });
 
   test('one of three dead: no request fails, and it is left out after its failures', async () => {
@@ -109,6 +131,24 @@ describe('all addresses dead', () => {
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(await response.json()).toMatchObject({ code: 'upstream_unavailable' });
     expect(records.some((record) => record['cause'] === 'connect')).toBe(true);
+  });
+
+  test.each([
+    ['when the trial is due', 4_000, 2_500, ['4', '2']],
+    ['within five seconds', 60_000, 30_000, ['5', '5']],
+  ])('Retry-After says %s', async (_, ejectMs, laterMs, expected) => {
+    let now = 0;
+    const { url } = await gatewayTo(
+      [await deadAddress()],
+      { failures: 1, ejectMs },
+      { retries: 0 },
+      { upstreams: { now: () => now } },
+    );
+    expect((await fetch(`${url}/x`)).status).toBe(502);
+    const retryAfter = async () => (await fetch(`${url}/x`)).headers.get('retry-after');
+    const first = await retryAfter();
+    now = laterMs;
+    expect([first, await retryAfter()]).toEqual(expected);
   });
 
   test('it heals by itself: one trial, then all', async () => {
@@ -188,6 +228,47 @@ describe('names', () => {
     await gone;
     expect(events).toMatchObject([{ event: 'unresolved', address: `http://records.test:${port}` }]);
     expect((await fetch(`${url}/x`)).status).toBe(200);
+  });
+
+  test('an address that the name has no more gets no request, ends those that it has, and loses its connections', async () => {
+    const holds = Promise.withResolvers<() => void>();
+    const left: Promise<unknown>[] = [];
+    const start = (name: string): Promise<string> => {
+      const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
+        if (request.url === '/held') holds.resolve(() => response.end(name));
+        else response.end(name);
+      });
+      if (name === 'a') server.on('connection', (socket) => left.push(once(socket, 'close')));
+      return listenOn(server);
+    };
+    const origins = new Map([
+      ['http://10.0.0.1:80', await start('a')],
+      ['http://10.0.0.2:80', await start('b')],
+    ]);
+    let addresses = ['10.0.0.1'];
+    const { url, table } = await gatewayTo(
+      ['http://records.test'],
+      { resolveMs: 1 },
+      {},
+      {
+        createTransport: (origin: string) => createHttp1Transport(origins.get(origin) ?? ''),
+        upstreams: { resolve: async () => addresses },
+      },
+    );
+    const endpoints = () => table.upstreams.get('u')?.state().endpoints ?? [];
+    const ask = async (path: string): Promise<string> => (await fetch(`${url}${path}`)).text();
+    const held = ask('/held');
+    const answer = await holds.promise;
+    expect(await ask('/x')).toBe('a');
+    addresses = ['10.0.0.1', '10.0.0.2'];
+    await whenTrue(() => endpoints().length === 2);
+    addresses = ['10.0.0.2'];
+    await whenTrue(() => endpoints().length === 1);
+    expect([await ask('/x'), await ask('/x'), await ask('/x')]).toEqual(['b', 'b', 'b']);
+    answer();
+    expect(await held).toBe('a');
+    expect(left).toHaveLength(2);
+    await Promise.all(left);
   });
 
   test('an address that comes later waits for its health check, while others work', async () => {
@@ -335,7 +416,7 @@ describe('too many requests at once', () => {
     const origin = await startUpstream(listener);
     const { url } = await gatewayTo(
       [origin],
-      { maxInFlight: count },
+      { maxInFlight: count, maxInFlightPerCaller: count },
       {},
       { createTransport, maxConnectionsPerAddress: 2_000 },
     );
@@ -369,11 +450,40 @@ describe('too many requests at once', () => {
   });
 
   test('who has waited too long is told so', async () => {
-    const admission = createAdmission({ maxInFlight: 1, maxQueued: 5, maxQueueMs: 1 });
-    expect(admission.tryEnter()).toBe(true);
-    expect(await admission.enter()).toBe(false);
-    admission.leave();
+    const admission = createAdmission({
+      maxInFlight: 1,
+      maxInFlightPerCaller: 1,
+      maxQueued: 5,
+      maxQueueMs: 1,
+    });
+    expect(admission.tryEnter('a')).toBe(true);
+    expect(await admission.enter('b')).toBe('queue_timeout');
+    admission.leave('a');
     expect(admission).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+
+  test('a caller who has its share of the places waits, and others do not', async () => {
+    const admission = createAdmission({
+      maxInFlight: 3,
+      maxInFlightPerCaller: 2,
+      maxQueued: 2,
+      maxQueueMs: 60_000,
+    });
+    const enter = (caller: string) => admission.tryEnter(caller);
+    expect([enter('a'), enter('a'), enter('a')]).toEqual([true, true, false]);
+    const third = admission.enter('a');
+    expect([enter('b'), enter('b')]).toEqual([true, false]);
+    const second = admission.enter('b');
+    expect(await admission.enter('c')).toBe('queue_full');
+    // The one who has waited longest may not have this place, and the next one may.
+    admission.leave('b');
+    expect(await second).toBeUndefined();
+    expect(admission).toMatchObject({ inFlight: 3, queued: 1 });
+    admission.leave('a');
+    expect(await third).toBeUndefined();
+    for (const caller of ['a', 'a', 'b']) admission.leave(caller);
+    expect(admission).toMatchObject({ inFlight: 0, queued: 0 });
+    expect([enter('a'), enter('a'), enter('a')]).toEqual([true, true, false]);
   });
 });
 

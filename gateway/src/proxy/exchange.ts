@@ -6,7 +6,7 @@ import type { UpstreamError, UpstreamRequest } from '../transport/transport.ts';
 import type { Endpoint, EndpointUse } from '../upstream/endpoint.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { cutOff, isGone } from './client-response.ts';
-import { ClientGoneError, type RequestBody } from './request-body.ts';
+import { ClientGoneError, type RequestBody, tooSlow } from './request-body.ts';
 import { type AnswerEvents, type AnswerHeaders, ResponseWriter } from './response-writer.ts';
 
 export interface ExchangeOptions {
@@ -47,7 +47,7 @@ export const exchange = async (options: ExchangeOptions): Promise<UpstreamError 
   let failed: Endpoint | undefined;
   for (;;) {
     const endpoint = upstream.choose(failed);
-    if (!endpoint) throw unavailable(upstream);
+    if (!endpoint) throw unavailable(upstream, upstream.whyNone());
     attempts += 1;
     const { error, headReceived } = await new Attempt(options, endpoint, attempts).outcome;
     if (!error || headReceived) return error;
@@ -134,11 +134,20 @@ class Attempt implements AnswerEvents {
     };
     this.#writer.exchange = endpoint.transport.send(upstreamRequest, this.#writer, route.timeouts);
     if (endsAtMs !== undefined) {
-      this.#total = setTimeout(() => {
-        // Once it has begun to answer, it may well be the client that takes its time.
-        this.#breakOff(this.#headReceived ? undefined : false, timedOut(endpoint.origin));
-      }, endsAtMs - performance.now());
+      this.#total = setTimeout(() => this.#endOfTime(), endsAtMs - performance.now());
     }
+  }
+
+  #endOfTime(): void {
+    if (this.#writer.exchange?.awaitsBody) {
+      this.#breakOff(undefined, tooSlow());
+      return;
+    }
+    const { timeouts } = this.#options.route;
+    // Once it answers, it may well be the client that takes its time, as when the upstream was given little of it.
+    const hadHalf = performance.now() - this.#startMs >= (timeouts.totalMs ?? 0) / 2;
+    const worked = this.#headReceived || !hadHalf ? undefined : false;
+    this.#breakOff(worked, timedOut(this.#endpoint.origin));
   }
 
   onHead(): void {
@@ -163,7 +172,7 @@ class Attempt implements AnswerEvents {
     if (error && headReceived) {
       Object.assign(this.#options.logFields, { 'error.type': 'upstream_broke_off', cause: error.kind });
     }
-    this.#finish(isOurFault(error) ? undefined : error === undefined, error?.kind);
+    this.#finish(error?.isClients ? undefined : error === undefined, error?.kind);
     this.#outcome.resolve({ headReceived, error });
   }
 
@@ -184,16 +193,12 @@ class Attempt implements AnswerEvents {
   }
 }
 
-/** A client that sends half a body says nothing about the upstream. */
-const isOurFault = (error: UpstreamError | undefined): boolean =>
-  error?.kind === 'body' || error?.kind === 'closed';
-
-export const unavailable = (upstream: Upstream): ProblemError =>
+export const unavailable = (upstream: Upstream, cause: string): ProblemError =>
   new ProblemError('The service behind is not available now.', {
     status: 503,
     code: 'upstream_unavailable',
     headers: { 'Retry-After': String(upstream.retryAfterSeconds()) },
-    logFields: { cause: 'no address of the upstream may be tried now' },
+    logFields: { cause },
   });
 
 const timedOut = (origin: string, cause?: UpstreamError): ProblemError =>

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { noteStep, ProblemError, propagationHeaders, type ServiceState } from '@countersign/service-kit';
 import type { Principal, TokenVerifier } from '@countersign/shared-auth';
 import type { ParameterizedContext } from 'koa';
@@ -7,14 +7,16 @@ import { withoutHeaders } from '../headers/header-lists.ts';
 import { forwardedHeaders, type SortedRequestHeaders } from '../headers/request-headers.ts';
 import { assertSpoken, readHost, readTarget, type RequestTarget } from '../request-target.ts';
 import type { Route } from '../routes/route-schema.ts';
-import { UpstreamError } from '../transport/transport.ts';
+import type { Upstream } from '../upstream/upstream.ts';
 import type { ActiveTable, PreparedRoute } from './active-table.ts';
+import { isGone } from './client-response.ts';
 import type { Coding } from './compression.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 import { addIdentity, checkAtEdge } from './edge-check.ts';
-import { exchange, type ExchangeOptions, toProblem, unavailable } from './exchange.ts';
-import { ClientGoneError, discardBody, takeBody } from './request-body.ts';
-import { assertOrigin, asksForWebSocket, switchProtocols } from './switch-protocols.ts';
+import { exchange, type ExchangeOptions, unavailable } from './exchange.ts';
+import { ClientGoneError, takeBody } from './request-body.ts';
+import { assertOrigin, asksForWebSocket } from './switch-protocols.ts';
+import { type Outgoing, tunnel } from './tunnel.ts';
 
 export interface ForwardOptions {
   /** The table in force; asked anew for each request, so that a reload takes effect with the next one. */
@@ -53,6 +55,7 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
       sorted.said,
       trustedProxies,
     );
+    logFields['client.address'] = client.address;
     const cors = route.cors ? corsHeaders(route.cors, sorted.origin) : noHeaders;
     // Refusals need them as well, or a page cannot read why it was refused.
     for (let index = 0; index < cors.length; index += 2)
@@ -64,6 +67,9 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
       return true;
     }
 
+    // Before the check, so that it bounds tokens that are tried as well.
+    const countsAddresses = route.rateLimit?.by === 'address';
+    let limits = countsAddresses ? await prepared.countRequest?.(addressOf(client)) : undefined;
     const checked = checkAtEdge(route, verifiers, {
       authorization: sorted.authorization,
       method: request.method as string,
@@ -73,7 +79,9 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
     });
     const principal = checked instanceof Promise ? await checked : checked;
     if (principal) logFields['azp'] = principal.applicationId;
-    const limits = prepared.countRequest && (await prepared.countRequest(callerOf(route, principal, client)));
+    if (prepared.countRequest && !countsAddresses) {
+      limits = await prepared.countRequest(principal ? applicationOf(principal) : addressOf(client));
+    }
     const { httpVersion } = request;
     const headers = headersFor(prepared, forwardedHeaders(sorted), client, principal, state, httpVersion);
     const { totalMs } = route.timeouts;
@@ -84,34 +92,43 @@ export const forward = ({ table, verifiers, trustedProxies, stopping }: ForwardO
     const switching = asksForWebSocket(request, sorted, route);
     if (switching) assertOrigin(route, sorted.origin, host);
 
-    if (!upstream.admission.tryEnter() && !(await upstream.admission.enter())) throw unavailable(upstream);
+    const { admission } = upstream;
+    const caller = principal ? principal.applicationId : networkOf(client.address);
+    if (!admission.tryEnter(caller)) await enterInTurn(upstream, caller, response);
     const path = prepared.rewrite(target.path) + target.query;
     try {
-      if (switching) await tunnel(ctx, prepared, path, headers, stopping);
-      else await stream(ctx, prepared, { path, headers, body, endsAtMs }, [...cors, ...(limits ?? [])]);
+      const { requestId } = state.requestContext;
+      const added = ['X-Request-Id', requestId, ...prepared.addedHeaders, ...cors, ...(limits ?? [])];
+      if (switching) await tunnel(ctx, prepared, { path, headers, added }, stopping);
+      else await stream(ctx, prepared, { path, headers, added, body, endsAtMs });
     } catch (error) {
       // Nobody is left to answer, and nothing went wrong here.
       if (!(error instanceof ClientGoneError)) throw error;
     } finally {
-      discardBody(request);
-      upstream.admission.leave();
+      admission.leave(caller);
     }
     return true;
   };
 
-/** What goes to the upstream, beside the request line's method. */
-type Outgoing = Pick<ExchangeOptions, 'path' | 'headers' | 'body' | 'endsAtMs'>;
+/** Waits for a place as long as the client does. */
+const enterInTurn = async (upstream: Upstream, caller: string, response: ServerResponse): Promise<void> => {
+  if (isGone(response)) throw new ClientGoneError();
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort();
+  response.once('close', onGone);
+  const shed = await upstream.admission.enter(caller, gone.signal);
+  response.off('close', onGone);
+  if (shed === 'gone') throw new ClientGoneError();
+  if (shed) throw unavailable(upstream, shed);
+};
 
-/** @param ownHeaders of this answer, on top of the route's */
 const stream = async (
   ctx: ParameterizedContext<ServiceState>,
-  { route, upstream, addedHeaders, strippedHeaders }: PreparedRoute,
-  outgoing: Outgoing,
-  ownHeaders: readonly string[],
+  { route, upstream, strippedHeaders }: PreparedRoute,
+  outgoing: Outgoing & Pick<ExchangeOptions, 'body' | 'endsAtMs'>,
 ): Promise<void> => {
   const { req: request, res: response, state } = ctx;
   const { logFields } = state;
-  const added = ['X-Request-Id', state.requestContext.requestId, ...addedHeaders, ...ownHeaders];
   const compress = route.compress && request.method !== 'HEAD';
   const coding = compress ? codingFor(ctx) : undefined;
   // Most requests have this one step, and log it as upstream_duration_ms alone.
@@ -127,7 +144,7 @@ const stream = async (
     headers: outgoing.headers,
     body: outgoing.body,
     endsAtMs: outgoing.endsAtMs,
-    answer: { added, stripped: strippedHeaders, compress, coding },
+    answer: { added: outgoing.added, stripped: strippedHeaders, compress, coding },
     logFields,
     onAnswered,
   });
@@ -137,25 +154,6 @@ const stream = async (
 const codingFor = (ctx: ParameterizedContext<ServiceState>): Coding | undefined => {
   const coding = ctx.acceptsEncodings('br', 'gzip', 'identity');
   return coding === 'br' || coding === 'gzip' ? coding : undefined;
-};
-
-const tunnel = async (
-  { req: request, res: response, state: { logFields } }: ParameterizedContext<ServiceState>,
-  { route, upstream }: PreparedRoute,
-  path: string,
-  headers: readonly string[],
-  stopping: AbortSignal,
-): Promise<void> => {
-  const endpoint = upstream.choose();
-  if (!endpoint) throw unavailable(upstream);
-  const use = endpoint.begin();
-  try {
-    await switchProtocols({ request, response, route, endpoint, use, path, headers, logFields, stopping });
-    use.end(true);
-  } catch (error) {
-    use.end(response.destroyed ? undefined : false, error instanceof UpstreamError ? error.kind : undefined);
-    throw error instanceof UpstreamError ? toProblem(error, endpoint.origin, 1) : error;
-  }
 };
 
 const noHeaders: readonly string[] = [];
@@ -181,10 +179,9 @@ const assertRouteTakes = ({ method = '' }: IncomingMessage, route: Route, target
   });
 };
 
-const callerOf = ({ rateLimit }: Route, principal: Principal | undefined, client: Client): string =>
-  principal && rateLimit?.by === 'application'
-    ? `${principal.tenantId}/${principal.applicationId}`
-    : `address/${networkOf(client.address)}`;
+const applicationOf = ({ tenantId, applicationId }: Principal): string => `${tenantId}/${applicationId}`;
+
+const addressOf = ({ address }: Client): string => `address/${networkOf(address)}`;
 
 const headersFor = (
   { setHeaders, dropHeaders }: PreparedRoute,

@@ -24,7 +24,8 @@ const tooLarge = (maxBodyBytes: number): ProblemError =>
     code: 'payload_too_large',
   });
 
-const tooSlow = (): ProblemError =>
+/** The client has used up the time of the whole exchange. */
+export const tooSlow = (): ProblemError =>
   new ProblemError('The body of this request took too long.', {
     status: 408,
     code: 'request_timeout',
@@ -62,10 +63,7 @@ export const takeBody = (
       code: 'invalid_request',
     });
   }
-  if (length !== undefined && length > maxBodyBytes) {
-    discardBody(request);
-    throw tooLarge(maxBodyBytes);
-  }
+  if (length !== undefined && length > maxBodyBytes) throw tooLarge(maxBodyBytes);
   // The client waits until somebody wants the body (RFC 9110 §10.1.1); nobody does before the checks have passed.
   if (expect !== undefined && request.httpVersion !== '1.0') response.writeContinue();
   if (length === undefined) return { body: limited(request, maxBodyBytes), contentLength: undefined };

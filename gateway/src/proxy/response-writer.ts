@@ -62,6 +62,13 @@ export class ResponseWriter implements ResponseSink {
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
+    if (status > 599 && 'stream' in this.#response) {
+      this.exchange?.abort();
+      this.#events.onDone(
+        new UpstreamError('protocol', `HTTP/2 has no status ${status}`, { isClients: true }),
+      );
+      return;
+    }
     const { added, stripped, compress, coding } = this.#answer;
     const { headers, contentLength, hasDate } = sortResponseHeaders(rawHeaders, stripped);
     if (compress) this.#encodeBy(encodeAnswer(status, headers, coding));
@@ -99,7 +106,9 @@ export class ResponseWriter implements ResponseSink {
       // HTTP/2 has rules of its own, and this exchange is over: nobody else would be told.
       cutOff(response);
       const message = 'the answer cannot be written';
-      this.#events.onDone(new UpstreamError('protocol', message, { headReceived: true, cause }));
+      this.#events.onDone(
+        new UpstreamError('protocol', message, { headReceived: true, isClients: true, cause }),
+      );
       return;
     }
     const whole = this.#whole;
@@ -134,10 +143,39 @@ export class ResponseWriter implements ResponseSink {
     this.#headWritten = true;
     const response = this.#response;
     // HTTP/2 has no reason phrase, and warns of one.
-    if ('stream' in response) response.writeHead(this.#status, this.#headers);
+    if ('stream' in response) response.writeHead(this.#status, eachOnce(this.#headers));
     else response.writeHead(this.#status, this.#reason, this.#headers);
   }
 }
+
+/** Fields that Node takes once alone over HTTP/2, and upstreams send twice (`http2` core's single-value headers). */
+const singular: ReadonlySet<string> = new Set([
+  ...['access-control-allow-credentials', 'access-control-max-age', 'age', 'content-encoding'],
+  ...[
+    'content-language',
+    'content-length',
+    'content-location',
+    'content-md5',
+    'content-range',
+    'content-type',
+  ],
+  ...['date', 'dnt', 'etag', 'expires', 'last-modified', 'location', 'retry-after', 'tk'],
+  'x-content-type-options',
+]);
+
+/** The last of several, as it is of those that the gateway adds. */
+const eachOnce = (headers: string[]): string[] => {
+  const last = new Map<string, number>();
+  for (let index = 0; index < headers.length; index += 2) {
+    const key = (headers[index] as string).toLowerCase();
+    if (singular.has(key)) last.set(key, index);
+  }
+  const isKept = (index: number): boolean => {
+    const at = last.get((headers[index] as string).toLowerCase());
+    return at === undefined || at === index;
+  };
+  return headers.filter((_, place) => isKept(place - (place % 2)));
+};
 
 const asPairs = (flat: readonly string[]): [string, string][] =>
   Array.from({ length: flat.length / 2 }, (_, index) => [

@@ -6,7 +6,10 @@ import type { SortedRequestHeaders } from '../headers/request-headers.ts';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
 import type { Route } from '../routes/route-schema.ts';
 import { upgrade } from '../transport/upgrade.ts';
-import type { Endpoint, EndpointUse } from '../upstream/endpoint.ts';
+import type { Endpoint } from '../upstream/endpoint.ts';
+import { isGone } from './client-response.ts';
+import { ClientGoneError } from './request-body.ts';
+import type { AnswerHeaders } from './response-writer.ts';
 
 /** A request that asks for another protocol, with the bytes that came after its head. */
 export interface UpgradeRequest extends IncomingMessage {
@@ -43,30 +46,37 @@ export interface SwitchOptions {
   response: ServerResponse;
   route: Route;
   endpoint: Endpoint;
-  use: EndpointUse;
   path: string;
   /** Headers for the upstream, without those of the hop. */
   headers: readonly string[];
+  /** What the gateway changes about the upstream's answer. */
+  answer: Pick<AnswerHeaders, 'added' | 'stripped'>;
   /** The request's completion record gets these. */
   logFields: Record<string, unknown>;
+  /** Told when the upstream has answered, before the client is. */
+  onAnswered: () => void;
   /** Ends what has switched. */
   stopping: AbortSignal;
 }
 
 /**
  * Asks the upstream to switch, and ties the two connections together until either ends, neither has said anything for
- * the route's `idleMs`, or the gateway stops. Resolves once it is over, or the upstream's refusal is written.
+ * the route's `idleMs`, or the gateway stops. The request is complete once it has switched.
  *
+ * @returns once that is over: whether it has switched; otherwise the upstream's refusal is written.
  * @throws {UpstreamError} when there is no answer.
+ * @throws {ClientGoneError} when the client went away first.
  */
-export const switchProtocols = async (options: SwitchOptions): Promise<void> => {
-  const { request, response, route, endpoint, use, path, headers, logFields, stopping } = options;
+export const switchProtocols = async (options: SwitchOptions): Promise<boolean> => {
+  const { request, response, route, endpoint, path, headers, logFields, stopping } = options;
+  // It may have had to wait until here, and nobody tells twice that the client has left.
+  if (isGone(response) || request.socket.destroyed) throw new ClientGoneError();
   const gone = new AbortController();
   const onGone = (): void => gone.abort();
   response.once('close', onGone);
   const stopWatching = destroyAtEnd(request.socket);
   const hop = ['Host', endpoint.host, 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
-  const answer = await upgrade(
+  const answered = await upgrade(
     endpoint.origin,
     { method: 'GET', path, headers: [...headers, ...hop], body: null },
     route.timeouts,
@@ -75,26 +85,32 @@ export const switchProtocols = async (options: SwitchOptions): Promise<void> => 
     response.off('close', onGone);
     stopWatching();
   });
-  use.answered();
-  const { headers: kept } = sortResponseHeaders(answer.headers, contentLengthAlone);
-  if (answer.socket === null) {
-    response.writeHead(answer.status, answer.reason, kept);
-    response.end(answer.head);
-    return;
+  options.onAnswered();
+  const { added, stripped } = options.answer;
+  const { headers: kept } = sortResponseHeaders(
+    answered.headers,
+    new Set([...stripped, ...contentLengthAlone]),
+  );
+  kept.push(...added);
+  if (answered.socket === null) {
+    response.writeHead(answered.status, answered.reason, kept);
+    response.end(answered.head);
+    return false;
   }
   logFields['http.response.status_code'] = 101;
   const client = request.socket;
   response.detachSocket(client);
   client.write(head101([...kept, 'Connection', 'Upgrade', 'Upgrade', 'websocket']), 'latin1');
-  client.write(answer.head);
-  if (request.upgradeHead) answer.socket.write(request.upgradeHead);
+  client.write(answered.head);
+  if (request.upgradeHead) answered.socket.write(request.upgradeHead);
+  // The connection is no longer the response's, so that nothing else tells its listeners that it is over.
+  response.emit('close');
   const end = (): void => client.destroySoon();
   stopping.addEventListener('abort', end);
   if (stopping.aborted) end();
-  await tie(client, answer.socket, route.timeouts.idleMs);
+  await tie(client, answered.socket, route.timeouts.idleMs);
   stopping.removeEventListener('abort', end);
-  // The connection is no longer the response's, so that nothing else tells its listeners that it is over.
-  response.emit('close');
+  return true;
 };
 
 /**
@@ -125,7 +141,8 @@ const probeAfterMs = 30_000;
 const tie = (one: Socket, other: Socket, idleMs: number): Promise<unknown> => {
   const closed = [one, other].map(
     (socket) =>
-      new Promise((resolve) => {
+      new Promise<void>((resolve) => {
+        if (socket.closed) resolve();
         socket.once('close', resolve);
         // A reset shows as a close as well.
         socket.on('error', () => undefined);
@@ -134,8 +151,13 @@ const tie = (one: Socket, other: Socket, idleMs: number): Promise<unknown> => {
         socket.setKeepAlive(true, probeAfterMs);
       }),
   );
-  one.once('close', () => other.destroy());
-  other.once('close', () => one.destroy());
+  for (const [socket, peer] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    if (socket.closed) peer.destroy();
+    else socket.once('close', () => peer.destroy());
+  }
   one.pipe(other);
   other.pipe(one);
   return Promise.all(closed);

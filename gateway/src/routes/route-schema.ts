@@ -159,6 +159,8 @@ export const upstreamSchema = z.strictObject({
   addresses: z.array(address).min(1).optional(),
   /** Most requests in flight at once, over all addresses. */
   maxInFlight: z.int().min(1).max(100_000).default(512),
+  /** Most of them that one application, or one address where nobody has to say who calls, may have. Default: half. */
+  maxInFlightPerCaller: z.int().min(1).max(100_000).optional(),
   /** How many more may wait, and how long, before 503. */
   maxQueued: z.int().min(0).max(100_000).default(512),
   maxQueueMs: milliseconds(60_000).default(1_000),

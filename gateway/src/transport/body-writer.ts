@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import { atEndOfTurn } from './end-of-turn.ts';
 import { freeOnceWritten } from './free-chunk.ts';
 import type { UpstreamRequest } from './transport.ts';
 
@@ -15,7 +16,8 @@ const pieceBytes = 64 * 1024;
 
 /**
  * Writes the body of a request, no faster than the socket takes it. A stream belongs to somebody else: it is read and
- * paused, never destroyed.
+ * paused, never destroyed. There is one write in a turn of the event loop: where an upstream has answered early and
+ * closed, the second write fails, and what it has answered has to be read before.
  */
 export class BodyWriter {
   readonly #source: Readable;
@@ -24,6 +26,7 @@ export class BodyWriter {
   readonly #ownsChunks: boolean;
   /** Undefined: chunked. */
   #remaining: number | undefined;
+  #over = false;
 
   constructor(
     body: Buffer | Readable,
@@ -42,7 +45,7 @@ export class BodyWriter {
 
   start(): void {
     const source = this.#source;
-    if (source.readableEnded) this.#onEnd();
+    if (source.readableEnded) this.#finish();
     else if (source.destroyed) this.#onClose();
     else {
       source.on('error', this.#onError).on('close', this.#onClose).on('end', this.#onEnd);
@@ -52,27 +55,47 @@ export class BodyWriter {
   }
 
   letGo(): void {
+    this.#over = true;
+    this.#stopReading();
+    this.#socket.off('drain', this.#onDrain);
+  }
+
+  #stopReading(): void {
     const source = this.#source;
     source.off('error', this.#onError).off('close', this.#onClose).off('end', this.#onEnd);
     source.off('data', this.#onData).pause();
-    this.#socket.off('drain', this.#onDrain);
   }
 
   readonly #onData = (data: Buffer | string): void => {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data;
     if (chunk.length === 0) return; // written as a chunk it would end the body
+    this.#source.pause();
+    atEndOfTurn(() => {
+      if (!this.#over && this.#write(chunk)) this.#source.resume();
+    });
+  };
+
+  readonly #onEnd = (): void => {
+    // After the last piece; the stream may close before that.
+    this.#stopReading();
+    atEndOfTurn(() => this.#finish());
+  };
+
+  /** False when no more is to be written now, or at all. */
+  #write(chunk: Buffer): boolean {
     const onWritten = this.#ownsChunks ? freeOnceWritten(chunk) : undefined;
-    if (this.#remaining === undefined) {
-      if (!this.#writeChunk(chunk, onWritten)) this.#source.pause();
-    } else if (chunk.length > this.#remaining) {
+    let more: boolean;
+    if (this.#remaining === undefined) more = this.#writeChunk(chunk, onWritten);
+    else if (chunk.length > this.#remaining) {
       this.#break('the body of the request is longer than announced');
-      return;
+      return false;
     } else {
       this.#remaining -= chunk.length;
-      if (!this.#socket.write(chunk, onWritten)) this.#source.pause();
+      more = this.#socket.write(chunk, onWritten);
     }
     this.#events.onProgress();
-  };
+    return more;
+  }
 
   #writeChunk(chunk: Buffer, onWritten: ((error?: Error | null) => void) | undefined): boolean {
     const socket = this.#socket;
@@ -89,7 +112,8 @@ export class BodyWriter {
     this.#source.resume();
   };
 
-  readonly #onEnd = (): void => {
+  #finish(): void {
+    if (this.#over) return;
     if (this.#remaining !== undefined && this.#remaining > 0) {
       this.#break('the body of the request is shorter than announced');
       return;
@@ -97,7 +121,7 @@ export class BodyWriter {
     this.letGo();
     if (this.#remaining === undefined) this.#socket.write('0\r\n\r\n', 'latin1');
     this.#events.onWritten();
-  };
+  }
 
   readonly #onError = (error: unknown): void => this.#break('the body of the request broke off', error);
 

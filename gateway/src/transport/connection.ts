@@ -60,8 +60,8 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
     return this.#options.deadlines.clock.now() >= this.#expiresAt;
   }
 
-  /** Everything that there is of the request's body went out. */
-  get awaitsBody(): boolean {
+  /** Everything that there is of the request's body went out, and there is more to come. */
+  get takesMore(): boolean {
     return this.#body !== undefined && !this.#socket.writableNeedDrain;
   }
 

@@ -58,6 +58,8 @@ export class Progress {
   phase: Phase = 'connecting';
   /** The sink has asked for a pause: what takes long now is not the upstream. */
   paused = false;
+  /** It has, at some time. */
+  everPaused = false;
   readonly #clock: Clock;
   readonly #timeouts: Timeouts;
   #since: number;
@@ -71,6 +73,11 @@ export class Progress {
   enter(phase: Phase): void {
     this.phase = phase;
     this.#since = this.#clock.now();
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.everPaused = true;
   }
 
   /** A piece of a body went by. */

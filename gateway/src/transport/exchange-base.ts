@@ -46,10 +46,12 @@ export abstract class BaseExchange implements Exchange, Timed {
   /** Takes the response up again after `progress.paused`. */
   protected abstract resumeReading(): void;
 
-  /** Whether the upstream would take more of the body than there is: who is slow then is the client. */
-  protected awaitsBody(): boolean {
-    return false;
+  get awaitsBody(): boolean {
+    return this.progress.phase === 'sending' && this.takesMore();
   }
+
+  /** Whether all that there is of a body went out, and there is a body. */
+  protected abstract takesMore(): boolean;
 
   /** Lets go of the request's body and closes the connection. */
   protected abstract disconnect(): void;
@@ -70,15 +72,17 @@ export abstract class BaseExchange implements Exchange, Timed {
   checkDeadline(now: number): void {
     const kind = this.progress.overdue(now);
     if (kind === undefined) return;
-    if (this.progress.phase === 'sending' && this.awaitsBody())
-      this.fail('body', 'the body of the request stopped');
+    if (this.awaitsBody) this.fail('body', 'the body of the request stopped');
     else this.fail(kind, `the upstream took too long: ${this.progress.phase}`);
   }
 
   /** Ends the exchange with an error, unless it is over. */
   fail(kind: UpstreamErrorKind, message: string, cause?: unknown): void {
     if (this.over) return;
-    const error = new UpstreamError(kind, message, { headReceived: this.headReceived, cause });
+    const { headReceived } = this;
+    // An upstream need not wait for ever for a client that is slow to send, or to take the answer.
+    const isClients = kind === 'reset' && (this.awaitsBody || this.progress.everPaused) ? true : undefined;
+    const error = new UpstreamError(kind, message, { headReceived, isClients, cause });
     this.finish();
     this.disconnect();
     if (this.returned) this.#sink.onError(error);
@@ -101,7 +105,7 @@ export abstract class BaseExchange implements Exchange, Timed {
   /** False when reading has to pause, or is over. */
   data(chunk: Buffer): boolean {
     this.progress.touch();
-    if (!this.#sink.onData(chunk) && !this.over) this.progress.paused = true;
+    if (!this.#sink.onData(chunk) && !this.over) this.progress.pause();
     return !this.progress.paused && !this.over;
   }
 

@@ -9,8 +9,8 @@ export class Http1Exchange extends BaseExchange {
     this.connection?.resume();
   }
 
-  protected override awaitsBody(): boolean {
-    return this.connection?.awaitsBody ?? false;
+  protected override takesMore(): boolean {
+    return this.connection?.takesMore ?? false;
   }
 
   protected override disconnect(): void {

@@ -47,6 +47,8 @@ export interface ResponseSink {
 
 /** One request on its way. */
 export interface Exchange {
+  /** The upstream has all that there is of a body that goes on: who is slow now is the client. */
+  readonly awaitsBody: boolean;
   /** Takes up a response that the sink has paused. */
   resume(): void;
   /** Frees the connection at once. The sink hears nothing more. */
@@ -110,6 +112,7 @@ export type UpstreamErrorKind =
 
 export interface UpstreamErrorOptions {
   headReceived?: boolean;
+  isClients?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -118,11 +121,14 @@ export class UpstreamError extends Error {
   readonly kind: UpstreamErrorKind;
   /** The sink has heard `onHead`. */
   readonly headReceived: boolean;
+  /** It is the client's doing, or may well be, and tells nothing about the upstream. Always so for `body` and `closed`. */
+  readonly isClients: boolean;
 
   constructor(kind: UpstreamErrorKind, message: string, options: UpstreamErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'UpstreamError';
     this.kind = kind;
     this.headReceived = options.headReceived ?? false;
+    this.isClients = options.isClients ?? (kind === 'body' || kind === 'closed');
   }
 }

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
-import { PassThrough, type Readable } from 'node:stream';
+import { type Readable, Transform } from 'node:stream';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { buildConnector, Client, type Dispatcher, errors } from 'undici';
 import { ConnectionPool } from './connection-pool.ts';
 import { Deadlines } from './deadlines.ts';
+import { atEndOfTurn } from './end-of-turn.ts';
 import { BaseExchange, InFlight } from './exchange-base.ts';
 import type { Transport, TransportOptions, UpstreamErrorKind, UpstreamRequest } from './transport.ts';
 
@@ -106,7 +107,7 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
   #controller: Dispatcher.DispatchController | undefined;
   #body: RelayedBody | undefined;
 
-  openBody(): Buffer | PassThrough | null {
+  openBody(): Buffer | Readable | null {
     const { body, contentLength } = this.request;
     if (body === null || contentLength === 0 || Buffer.isBuffer(body)) return body as Buffer | null;
     this.#body = new RelayedBody(body);
@@ -177,7 +178,7 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
     this.#controller?.resume();
   }
 
-  protected override awaitsBody(): boolean {
+  protected override takesMore(): boolean {
     return this.#body !== undefined && this.connection?.takesMore === true;
   }
 
@@ -187,9 +188,14 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
   }
 }
 
-/** A body that undici may destroy, as it does whenever a request ends early, fed from one that it may not. */
+/**
+ * A body that undici may destroy, as it does whenever a request ends early, fed from one that it may not, at the end of a
+ * turn: what an upstream has answered early has to be read before a write fails.
+ */
 class RelayedBody {
-  readonly relay = new PassThrough();
+  readonly relay = new Transform({
+    transform: (chunk: Buffer, _encoding, done) => atEndOfTurn(() => done(null, chunk)),
+  });
   broken = false;
   readonly #source: Readable;
 

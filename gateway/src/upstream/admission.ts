@@ -1,35 +1,54 @@
 export interface AdmissionOptions {
   /** Most requests in flight. */
   maxInFlight: number;
+  /** Most of them that belong to one caller. */
+  maxInFlightPerCaller: number;
   /** Most requests that wait for a place. */
   maxQueued: number;
   /** Longest wait, in milliseconds. */
   maxQueueMs: number;
 }
 
+/** Why a request is shed: `gone`, its client went away meanwhile. */
+export type Shed = 'queue_full' | 'queue_timeout' | 'gone';
+
 export interface Admission {
   readonly inFlight: number;
   readonly queued: number;
   /** Takes a place now, if there is one. */
-  tryEnter(): boolean;
-  /** Waits for a place. False when the queue is full, or the wait too long: shed the request. */
-  enter(): Promise<boolean>;
+  tryEnter(caller: string): boolean;
+  /** Waits for a place until `gone`, and says why there was none. */
+  enter(caller: string, gone?: AbortSignal): Promise<Shed | undefined>;
   /** Gives a place back. Call it once for each that was taken. */
-  leave(): void;
+  leave(caller: string): void;
 }
 
 interface Waiting {
-  admit: (admitted: boolean) => void;
-  timer: NodeJS.Timeout;
+  caller: string;
+  decide: (shed: Shed | undefined) => void;
 }
 
 /**
  * Bounds the requests in flight, and those that wait. A queue without bounds turns overload into latency for everybody;
- * a refusal with `Retry-After` is cheaper for all.
+ * a refusal with `Retry-After` is cheaper for all. A caller that is slow, or has very much to ask, leaves places to others.
  */
-export const createAdmission = ({ maxInFlight, maxQueued, maxQueueMs }: AdmissionOptions): Admission => {
+export const createAdmission = ({
+  maxInFlight,
+  maxInFlightPerCaller,
+  maxQueued,
+  maxQueueMs,
+}: AdmissionOptions): Admission => {
   const queue = new Set<Waiting>();
+  const taken = new Map<string, number>();
   let inFlight = 0;
+
+  const tryEnter = (caller: string): boolean => {
+    const own = taken.get(caller) ?? 0;
+    if (inFlight >= maxInFlight || own >= maxInFlightPerCaller) return false;
+    inFlight += 1;
+    taken.set(caller, own + 1);
+    return true;
+  };
   return {
     get inFlight() {
       return inFlight;
@@ -37,30 +56,34 @@ export const createAdmission = ({ maxInFlight, maxQueued, maxQueueMs }: Admissio
     get queued() {
       return queue.size;
     },
-    tryEnter() {
-      if (inFlight >= maxInFlight) return false;
-      inFlight += 1;
-      return true;
-    },
-    enter() {
-      if (queue.size >= maxQueued) return Promise.resolve(false);
+    tryEnter,
+    enter(caller, gone) {
+      if (queue.size >= maxQueued) return Promise.resolve('queue_full');
       return new Promise((resolve) => {
+        const timer = setTimeout(() => waiting.decide('queue_timeout'), maxQueueMs);
         const waiting: Waiting = {
-          admit(admitted) {
-            clearTimeout(waiting.timer);
+          caller,
+          decide(shed) {
+            clearTimeout(timer);
             queue.delete(waiting);
-            resolve(admitted);
+            resolve(shed);
           },
-          timer: setTimeout(() => waiting.admit(false), maxQueueMs),
         };
         queue.add(waiting);
+        gone?.addEventListener('abort', () => waiting.decide('gone'), { once: true });
       });
     },
-    leave() {
-      const [next] = queue;
-      // The place goes straight to the one who has waited longest.
-      if (next) next.admit(true);
-      else inFlight -= 1;
+    leave(caller) {
+      inFlight -= 1;
+      const left = (taken.get(caller) ?? 1) - 1;
+      if (left === 0) taken.delete(caller);
+      else taken.set(caller, left);
+      // The place goes straight to the one who has waited longest of those who may have it.
+      for (const waiting of queue) {
+        if (!tryEnter(waiting.caller)) continue;
+        waiting.decide(undefined);
+        return;
+      }
     },
   };
 };

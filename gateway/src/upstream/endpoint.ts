@@ -9,7 +9,7 @@ export interface Endpoint {
   readonly transport: Transport;
   /** Requests in flight. */
   readonly outstanding: number;
-  /** Whether it may be chosen now. One that was left out is tried by a single request first. */
+  /** Whether it may be chosen now. One that was left out is tried by single requests first. */
   isAvailable(): boolean;
   /** Whether it may be tried where no address is available: a health check may be late or wrong, failures are not. */
   mayBeTried(): boolean;
@@ -80,9 +80,12 @@ export const createEndpoint = ({
   let lastFailure: string | undefined;
   let ejectedUntil = 0;
   let trial: EndpointUse | undefined;
+  let trialEndsAt = 0;
   let healthy = true;
 
-  const mayBeTried = (): boolean => ejectionsInARow === 0 || (!trial && now() >= ejectedUntil);
+  // A trial whose client takes its time must not keep all others waiting.
+  const isTrialDue = (): boolean => now() >= ejectedUntil && (!trial || now() >= trialEndsAt);
+  const mayBeTried = (): boolean => ejectionsInARow === 0 || isTrialDue();
   const state = (): EndpointState => ({
     origin,
     state: stateName(),
@@ -141,7 +144,10 @@ export const createEndpoint = ({
           }
         },
       };
-      if (ejectionsInARow > 0) trial ??= use;
+      if (ejectionsInARow > 0 && isTrialDue()) {
+        trial = use;
+        trialEndsAt = now() + ejectMs;
+      }
       return use;
     },
     setHealthy(found) {

@@ -42,6 +42,8 @@ export interface Upstream {
   choose(except?: Endpoint): Endpoint | undefined;
   /** Resolves once every host name was asked for, whatever the answer. */
   ready(): Promise<unknown>;
+  /** Why `choose` has found no address. */
+  whyNone(): 'unresolved' | 'breaker_open';
   /** Seconds after which a try is worth it, when there is no address now. */
   retryAfterSeconds(): number;
   state(): UpstreamState;
@@ -59,7 +61,8 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
   const endpoints = new Map<string, { endpoint: Endpoint; address: string }>();
   let candidates: readonly Endpoint[] = [];
   const retired = new Set<Promise<void>>();
-  const admission = createAdmission(settings);
+  const { maxInFlight, maxInFlightPerCaller = Math.ceil(maxInFlight / 2) } = settings;
+  const admission = createAdmission({ ...settings, maxInFlightPerCaller });
   const retries = createRetryBudget(settings.retryBudget);
   let turn = 0;
 
@@ -145,6 +148,7 @@ export const createUpstream = (settings: LocatedUpstream, dependencies: Upstream
     retries,
     choose,
     ready: () => Promise.all(names.map(({ ready }) => ready)),
+    whyNone: () => (endpoints.size === 0 ? 'unresolved' : 'breaker_open'),
     retryAfterSeconds() {
       const waits = [...endpoints.values()].map(({ endpoint }) => endpoint.retryInMs());
       return Math.max(1, Math.ceil(Math.min(...waits, 5_000) / 1_000));

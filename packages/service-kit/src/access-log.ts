@@ -17,7 +17,7 @@ export const logCompletion = (ctx: ParameterizedContext<ServiceState>, ms: numbe
   if (completions.hasSubscribers) completions.publish({ ctx, ms } satisfies CompletedRequest);
   const { res, state } = ctx;
   const { statusCode: status, headersSent } = res;
-  const complete = isComplete(res);
+  const complete = isComplete(res) || statusOf(ctx) === 101;
   // 501 is the client's method, not the server's fault.
   const level = headersSent && status >= 500 && status !== 501 ? 'error' : 'info';
   if (!state.logs(level)) return;
