@@ -77,6 +77,12 @@ describe('a route that compresses', () => {
     expect([document, '{}']).toContain(body);
   });
 
+  test('the window of br is 64 KiB: every client that does not read its answer holds one', async () => {
+    const bytes = await buffer(await get(answering(json), { 'accept-encoding': 'br' }));
+    // RFC 7932 §9.1: a first bit of 0 stands for a window of 16 bits.
+    expect((bytes[0] as number) & 1).toBe(0);
+  });
+
   test('HEAD says the length of what is not compressed', async () => {
     const response = await get(answering(json), { 'accept-encoding': 'gzip' }, { method: 'HEAD' });
     expect(response.headers['content-length']).toBe(String(document.length));

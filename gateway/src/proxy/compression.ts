@@ -7,13 +7,15 @@ export type Coding = 'br' | 'gzip';
 /** Below this there is nothing to win. */
 const smallestBytes = 1_024;
 
-// The default of 11 is for files that are compressed once.
-const brotliQuality = 4;
+const brotliParams = {
+  // The default of 11 is for files that are compressed once.
+  [constants.BROTLI_PARAM_QUALITY]: 4,
+  // In bits. An encoder takes 1.2 MiB; with the default of 22 it is 5.8, for answers that are at most 4 % shorter.
+  [constants.BROTLI_PARAM_LGWIN]: 16,
+};
 
 const createEncoder = (coding: Coding): Transform =>
-  coding === 'br'
-    ? createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: brotliQuality } })
-    : createGzip();
+  coding === 'br' ? createBrotliCompress({ params: brotliParams }) : createGzip();
 
 /**
  * Makes the encoder for an answer that is worth it, and changes its headers accordingly: text with a body of some length
