@@ -294,6 +294,38 @@ describe('failures of upstreams', () => {
     },
   );
 
+  const resolve = (): Promise<string[]> => Promise.reject(new Error('no such name'));
+  const shed: [cause: string, settings: Settings][] = [
+    ['queue_full', { upstream: { maxInFlight: 1, maxQueued: 0 } }],
+    ['queue_timeout', { upstream: { maxInFlight: 1, maxQueueMs: 50 } }],
+    ['unresolved', { addresses: ['http://nowhere.example:8080'], upstreams: { resolve } }],
+  ];
+
+  test.each(shed)('are counted and shown as %s, where no upstream was asked', async (cause, settings) => {
+    const held: (() => void)[] = [];
+    const upstream: RequestListener = (_request, response) => held.push(() => response.end('ok'));
+    const { url, metrics, page } = await startTo(upstream, settings);
+    const first = settings.addresses ? undefined : fetch(`${url}/a`);
+    await whenTrue(() => !first || held.length > 0);
+    expect((await fetch(`${url}/a`)).status).toBe(503);
+    const text = await eventually(metrics, 'gateway_upstream_failures_total{');
+    expect(text).toContain(`{upstream="u",http_route="/a",cause="${cause}"} 1\n`);
+    expect(text).not.toContain('gateway_upstream_duration_seconds_count{');
+    expect(await page()).toContain(`by route and cause: /a ${cause}: 1"`);
+    held[0]?.();
+    await first;
+  });
+
+  test('are counted and shown as breaker_open, where no address may be tried', async () => {
+    const upstream = { failures: 1, ejectMs: 60_000 };
+    const settings = { addresses: [await refusingOrigin()], upstream, route: { retries: 0 } };
+    const { url, metrics, page } = await start(settings);
+    for (const status of [502, 503]) expect((await fetch(`${url}/a`)).status).toBe(status);
+    const text = await eventually(metrics, 'cause="breaker_open"} 1');
+    expect(text).toContain('{upstream="u",http_route="/a",cause="connect"} 1\n');
+    expect(await page()).toContain('by route and cause: /a connect: 1, /a breaker_open: 1"');
+  });
+
   test('are told apart by route where the code is the same', async () => {
     let hears = 0;
     const { url, metrics, page } = await startTo(() => (hears += 1), {

@@ -29,7 +29,7 @@ export interface GatewayMetrics {
  */
 const upstreamCauses: ReadonlySet<unknown> = new Set([
   ...['connect', 'connect_timeout', 'head_timeout', 'idle_timeout', 'total_timeout', 'reset', 'protocol'],
-  ...['closed', 'queue_full', 'queue_timeout', 'breaker_open', 'unresolved', 'no_address'],
+  ...['closed', 'queue_full', 'queue_timeout', 'breaker_open', 'unresolved'],
 ]);
 
 /** Upstreams and route table on top of what every service has. */
