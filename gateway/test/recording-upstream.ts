@@ -5,7 +5,7 @@ export interface RecordingUpstream extends AsyncDisposable {
   /** Host and port. */
   authority: string;
   /** Answers a request that it has read to its end. */
-  answer: (socket: Socket) => void;
+  answer: (socket: Socket, request: string) => void;
   /** What came since it last forgot, as bytes, a text for each connection that brought any. */
   heard(): string[];
   forget(): void;
@@ -31,8 +31,9 @@ export const startRecording = async (answer: RecordingUpstream['answer']): Promi
       record.bytes += text;
       record.pending += text;
       for (let length = lengthOf(record.pending); length > 0; length = lengthOf(record.pending)) {
+        const request = record.pending.slice(0, length);
         record.pending = record.pending.slice(length);
-        recording.answer(socket);
+        recording.answer(socket, request);
       }
     });
   });

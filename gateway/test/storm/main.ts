@@ -3,11 +3,12 @@ import { storm } from './storm.ts';
 
 const report = await storm(Number(process.argv[2] ?? 100_000));
 process.stdout.write(`${JSON.stringify({ storm: 'gateway', node: process.version, ...report })}\n`);
-const { descriptors, megabytes, smuggled, bystanders, exitCode } = report;
+const { descriptors, megabytes, smuggled, unexpected, bystanders, exitCode } = report;
 const held = {
   descriptors: descriptors.after <= descriptors.before + 5,
   memory: megabytes.after <= megabytes.before * 1.25 + 16,
   smuggled: smuggled === 0,
+  attacks: Object.keys(unexpected).length === 0,
   bystanders: Object.keys(bystanders).join() === '200 ok',
   exit: exitCode === 0,
 };

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { small, startScripted } from '../scripted-server.ts';
+import { startRecording } from '../recording-upstream.ts';
+import { small } from '../scripted-server.ts';
 import { runGateway } from '../gateway-process.ts';
 import { type Attack, attacks } from './corpus.ts';
 
@@ -11,8 +12,10 @@ export interface StormReport {
   /** Open descriptors and resident memory of the gateway, before and after. */
   descriptors: { before: number; after: number };
   megabytes: { before: number; after: number };
-  /** Heads that only a smuggled request could have brought to the upstream. */
+  /** Connections to the upstream that brought what only a smuggled request could have. */
   smuggled: number;
+  /** Attacks that went another way than they should, each with how it went. */
+  unexpected: Record<string, number>;
   /** Good requests during the storm, by how they ended. */
   bystanders: Record<string, number>;
   /** The gateway's exit code on SIGTERM afterwards. */
@@ -20,14 +23,19 @@ export interface StormReport {
 }
 
 const concurrency = 128;
-/** An attack that is over earlier closes its connection itself; nothing of the corpus waits for longer. */
-const longestMs = 400;
+/** How long the gateway is let wait for the rest of a request. */
+const waitMs = 400;
+/** What is not over by then hangs. Shorter than any of the gateway's own times, which would end it as well. */
+const hangMs = 20_000;
 
 /**
  * Sends so many hostile connections to a gateway in a process of its own, over upstreams that misbehave as well, and
  * looks at what is left of them. A first part warms the process up and is not counted.
  */
-export const storm = async (connections: number): Promise<StormReport> => {
+export const storm = async (
+  connections: number,
+  transport: 'http1' | 'undici' = 'http1',
+): Promise<StormReport> => {
   const answers: Readonly<Record<string, (socket: Socket) => unknown>> = {
     '/a/reset': (socket) => socket.resetAndDestroy(),
     '/a/half': (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'),
@@ -35,48 +43,61 @@ export const storm = async (connections: number): Promise<StormReport> => {
     '/a/poison': (socket) => socket.write(small + small),
     '/a/large': (socket) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n${large}`),
   };
-  await using upstream = await startScripted((socket, head) => {
-    const path = head.split(' ', 2)[1] ?? '';
-    if (path.includes('smuggled')) smuggled += 1;
-    upstream.heads.length = 0;
+  await using upstream = await startRecording((socket, request) => {
+    const path = request.split(' ', 2)[1] ?? '';
     (answers[path] ?? ((open) => open.write(small)))(socket);
   });
   let smuggled = 0;
-  const upstreams = { u: { addresses: [upstream.origin], failures: 1_000 } };
+  const upstreams = { u: { addresses: [`http://${upstream.authority}`], failures: 1_000 } };
   await using gateway = runGateway(
-    { upstreams, routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts: { headMs: 20_000 } }] },
+    { upstreams, routes: [{ path: '/a', upstream: 'u', access: 'public', timeouts: { headMs: 30_000 } }] },
     {
       MAX_CONNECTIONS_PER_ADDRESS: '1000000',
       LOG_LEVEL: 'fatal',
       KEEP_ALIVE_MS: '1000',
-      CLIENT_IDLE_MS: '10000',
+      CLIENT_IDLE_MS: '30000',
+      TRANSPORT: transport,
     },
   );
   const url = await gateway.url();
   const port = Number(new URL(url).port);
   const bystanders: Record<string, number> = {};
+  const unexpected: Record<string, number> = {};
+
+  const search = (): void => {
+    smuggled += upstream.heard().filter((bytes) => bytes.includes('smuggled')).length;
+    upstream.forget();
+  };
 
   const rage = async (count: number): Promise<void> => {
     let begun = 0;
     const over = new AbortController();
     const attack = async (): Promise<void> => {
-      while (begun < count) {
+      // Once something is wrong, to go on would only take its time.
+      while (begun < count && Object.keys(unexpected).length === 0) {
         begun += 1;
+        const { name, begin, expected } = attacks[begun % attacks.length] as Attack;
         // Each from another address of loopback, so that ports do not run out.
-        await strike(
+        const socket = connect({
           port,
-          `127.0.${begun % 8}.${1 + (begun % 250)}`,
-          attacks[begun % attacks.length] as Attack,
-        );
+          host: '127.0.0.1',
+          localAddress: `127.0.${begun % 8}.${1 + (begun % 250)}`,
+        });
+        const { status, ended } = await strike(socket, begin, expected === 'waits' ? waitMs : hangMs);
+        const outcome = ended ? (status ?? 'ends') : `${status ?? ''} waits`.trimStart();
+        if (outcome === expected || (expected === 'ends' && ended)) continue;
+        const what = `${name}: ${outcome}`;
+        unexpected[what] = (unexpected[what] ?? 0) + 1;
       }
     };
     const stand = async (): Promise<void> => {
       while (!over.signal.aborted) {
-        const outcome = await fetch(`${url}/a/good`).then(
+        const outcome = await fetch(`${url}/a/good`, { signal: AbortSignal.timeout(hangMs) }).then(
           async (response) => `${response.status} ${await response.text()}`,
           (error: Error) => String((error.cause as NodeJS.ErrnoException | undefined)?.code ?? error),
         );
         bystanders[outcome] = (bystanders[outcome] ?? 0) + 1;
+        search();
         await delay(5);
       }
     };
@@ -84,6 +105,7 @@ export const storm = async (connections: number): Promise<StormReport> => {
     await Promise.all(Array.from({ length: concurrency }, attack));
     over.abort();
     await standing;
+    search();
   };
 
   const pid = gateway.child.pid as number;
@@ -100,6 +122,7 @@ export const storm = async (connections: number): Promise<StormReport> => {
     descriptors: { before: before.descriptors, after: after.descriptors },
     megabytes: { before: before.megabytes, after: after.megabytes },
     smuggled,
+    unexpected,
     bystanders,
     exitCode: await gateway.exitCode,
   };
@@ -107,17 +130,32 @@ export const storm = async (connections: number): Promise<StormReport> => {
 
 const large = 'x'.repeat(2_000_000);
 
-const strike = async (port: number, localAddress: string, attack: Attack): Promise<void> => {
-  const socket = connect({ port, host: '127.0.0.1', localAddress });
-  socket.on('error', () => undefined).resume();
+interface Outcome {
+  /** The first one that was said. */
+  status: string | undefined;
+  /** False when the connection had to be cut. */
+  ended: boolean;
+}
+
+const strike = async (socket: Socket, begin: Attack['begin'], longestMs: number): Promise<Outcome> => {
+  let said = '';
+  socket.on('error', () => undefined);
+  socket.on('data', (chunk: Buffer) => {
+    if (said.length < 12) said += chunk.toString('latin1', 0, 12);
+  });
   // Not once(): it would fail with the errors that are to be expected here.
   const closed = new Promise((resolve) => {
     socket.once('close', resolve);
   });
-  const timer = setTimeout(() => socket.destroy(), longestMs);
-  attack(socket);
+  let ended = true;
+  const timer = setTimeout(() => {
+    ended = false;
+    socket.destroy();
+  }, longestMs);
+  begin(socket);
   await closed;
   clearTimeout(timer);
+  return { status: /^HTTP\/1\.1 (\d{3})/.exec(said)?.[1], ended };
 };
 
 /** Descriptors and memory of a process at rest: once none was opened or closed for longer than idle connections are kept. */
