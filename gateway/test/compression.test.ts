@@ -56,6 +56,43 @@ describe('a route that compresses', () => {
     },
   );
 
+  const digests = {
+    'content-digest': 'sha-256=:AAAA:',
+    'repr-digest': 'sha-256=:AAAA:',
+    digest: 'sha-256=AAAA',
+    'content-md5': 'AAAA',
+  };
+
+  test.each([
+    ['gzip', []],
+    ['identity', Object.keys(digests)],
+  ])('digests of what the upstream sent, for a client that takes %s: %j', async (taken, names) => {
+    const { headers } = await get(answering({ ...json, ...digests }), { 'accept-encoding': taken });
+    expect(Object.keys(headers).filter((name) => name in digests)).toEqual(names);
+  });
+
+  test.each<[string, Record<string, string>, string, Record<string, unknown>]>([
+    ['that says no type', {}, 'gzip', { etag: 'W/"1"', vary: 'Accept-Encoding' }],
+    [
+      'with all headers of the document',
+      { ...json, ...digests, 'content-length': String(document.length) },
+      'gzip',
+      { etag: 'W/"1"', vary: 'Accept-Encoding', 'content-type': 'application/json' },
+    ],
+    ['to a client that takes none', {}, 'identity', { etag: '"1"', vary: 'Accept-Encoding' }],
+    ['of a short document', { ...json, 'content-length': '2' }, 'gzip', { etag: '"1"', ...json }],
+    ['of a picture', { 'content-type': 'image/png' }, 'gzip', { etag: '"1"', 'content-type': 'image/png' }],
+  ])('304 %s has the validator that 200 has', async (_name, said, taken, expected) => {
+    const upstream: RequestListener = (_incoming, outgoing) =>
+      outgoing.writeHead(304, { etag: '"1"', ...said }).end();
+    const { statusCode, headers } = await get(upstream, { 'accept-encoding': taken });
+    expect(statusCode).toBe(304);
+    expect(headers).toMatchObject(expected);
+    if (headers.etag === 'W/"1"')
+      expect(Object.keys(headers).filter((name) => name in { ...digests, 'accept-ranges': '' })).toEqual([]);
+    expect(headers).not.toHaveProperty('content-encoding');
+  });
+
   test.each<[string, RequestListener, Record<string, string>]>([
     ['a client that takes none', answering(json), {}],
     ['a client that refuses all', answering(json), { 'accept-encoding': 'identity' }],

@@ -17,10 +17,20 @@ const brotliParams = {
 const createEncoder = (coding: Coding): Transform =>
   coding === 'br' ? createBrotliCompress({ params: brotliParams }) : createGzip();
 
+/** What is said of the bytes that the upstream sent, which are not those that the client gets. */
+const ofUpstreamsBytes: ReadonlySet<string> = new Set([
+  'content-length',
+  'accept-ranges', // of ranges of them
+  'content-digest', // RFC 9530 §2: of the body as it is sent
+  'repr-digest', // RFC 9530 §3: of the representation, its coding included
+  'digest', // the same, of RFC 3230
+  'content-md5', // RFC 1864, the oldest of them
+]);
+
 /**
  * Makes the encoder for an answer that is worth it, and changes its headers accordingly: text with a body of some length
  * that is whole, not encoded yet, and not forbidden to change (`no-transform`, RFC 9111 §5.2.2.6). An event stream has to
- * arrive event by event.
+ * arrive event by event. A 304 has no body, and the validator that its 200 would have: without a type it may be of text.
  *
  * @param headers of the answer, a flat list
  * @param coding what the client takes; undefined when none that is known here
@@ -34,8 +44,9 @@ export const encodeAnswer = (
   const values = valuesByName(headers);
   const type = values.get('content-type') ?? '';
   const length = values.get('content-length');
-  const hasBody = status !== 204 && status !== 304;
-  if (!hasBody || !compressible(type) || type.startsWith('text/event-stream')) return undefined;
+  const isNotModified = status === 304;
+  const mayBeText = compressible(type) || (isNotModified && type === '');
+  if (status === 204 || !mayBeText || type.startsWith('text/event-stream')) return undefined;
   // A cache must not give the one form to a client that asked for the other.
   headers.push('Vary', 'Accept-Encoding');
   const isLeft =
@@ -47,11 +58,12 @@ export const encodeAnswer = (
   if (isLeft) return undefined;
   for (let index = headers.length - 2; index >= 0; index -= 2) {
     const key = (headers[index] as string).toLowerCase();
-    if (key === 'content-length' || key === 'accept-ranges') headers.splice(index, 2);
+    if (ofUpstreamsBytes.has(key)) headers.splice(index, 2);
     // RFC 9110 §8.8.1: other bytes with the same meaning share a weak validator alone.
     else if (key === 'etag' && headers[index + 1]?.startsWith('"'))
       headers[index + 1] = `W/${headers[index + 1]}`;
   }
+  if (isNotModified) return undefined;
   headers.push('Content-Encoding', coding);
   return createEncoder(coding);
 };
