@@ -71,26 +71,27 @@ describe('a route that compresses', () => {
     expect(Object.keys(headers).filter((name) => name in digests)).toEqual(names);
   });
 
-  test.each<[string, Record<string, string>, string, Record<string, unknown>]>([
-    ['that says no type', {}, 'gzip', { etag: 'W/"1"', vary: 'Accept-Encoding' }],
+  const weak = { etag: 'W/"1"', vary: 'Accept-Encoding' };
+  const strong = { etag: '"1"', 'content-digest': digests['content-digest'] };
+
+  test.each<[string, Record<string, string>, string, object]>([
+    ['that says no type', {}, 'gzip', weak],
+    ['that says all of its document', { ...json, 'content-length': '2000' }, 'gzip', weak],
+    ['to a client that takes none', {}, 'identity', { ...strong, vary: 'Accept-Encoding' }],
     [
-      'with all headers of the document',
-      { ...json, ...digests, 'content-length': String(document.length) },
+      'of a short document',
+      { ...json, 'content-length': '2' },
       'gzip',
-      { etag: 'W/"1"', vary: 'Accept-Encoding', 'content-type': 'application/json' },
+      { ...strong, vary: 'Accept-Encoding' },
     ],
-    ['to a client that takes none', {}, 'identity', { etag: '"1"', vary: 'Accept-Encoding' }],
-    ['of a short document', { ...json, 'content-length': '2' }, 'gzip', { etag: '"1"', ...json }],
-    ['of a picture', { 'content-type': 'image/png' }, 'gzip', { etag: '"1"', 'content-type': 'image/png' }],
+    ['of a picture', { 'content-type': 'image/png' }, 'gzip', strong],
   ])('304 %s has the validator that 200 has', async (_name, said, taken, expected) => {
     const upstream: RequestListener = (_incoming, outgoing) =>
-      outgoing.writeHead(304, { etag: '"1"', ...said }).end();
+      outgoing.writeHead(304, { etag: '"1"', ...digests, ...said }).end();
     const { statusCode, headers } = await get(upstream, { 'accept-encoding': taken });
     expect(statusCode).toBe(304);
-    expect(headers).toMatchObject(expected);
-    if (headers.etag === 'W/"1"')
-      expect(Object.keys(headers).filter((name) => name in { ...digests, 'accept-ranges': '' })).toEqual([]);
-    expect(headers).not.toHaveProperty('content-encoding');
+    const { etag, vary, 'content-digest': digest, 'content-encoding': coding } = headers;
+    expect({ etag, vary, 'content-digest': digest, 'content-encoding': coding }).toEqual(expected);
   });
 
   test.each<[string, RequestListener, Record<string, string>]>([
