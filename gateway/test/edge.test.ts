@@ -332,7 +332,7 @@ describe('limits', () => {
 });
 
 describe('cross-origin requests', () => {
-  const start = async (protocol: 'http1' | 'h2c' = 'http1') => {
+  const start = async (protocol: 'http1' | 'h2c' = 'http1', origins = ['https://app.example']) => {
     const origin = await startUpstream((_incoming, outgoing) => {
       outgoing.writeHead(200, {
         vary: 'Accept',
@@ -353,7 +353,7 @@ describe('cross-origin requests', () => {
             upstream: 'u',
             methods: ['GET'],
             access: { api: 'records', policy: { appRole: 'read' } },
-            cors: { origins: ['https://app.example'] },
+            cors: { origins },
           },
         ],
       },
@@ -386,6 +386,20 @@ describe('cross-origin requests', () => {
     for (const headers of [{ origin: 'https://evil.example', ...token }, token]) {
       const other = await ask(`${url}/a`, { headers });
       expect(Object.keys(other.headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
+    }
+  });
+
+  test('where the route says *, pages of any origin may ask and read, without credentials of the browser', async () => {
+    const { url } = await start('http1', ['*']);
+    const origin = 'https://any.example';
+    const asked = { origin, 'access-control-request-method': 'GET' };
+    const preflight = await ask(`${url}/a`, { method: 'OPTIONS', headers: asked });
+    expect(preflight).toMatchObject({ status: 204, headers: { 'access-control-allow-methods': 'GET' } });
+    const answered = await ask(`${url}/a`, { headers: { origin, authorization: 'Bearer reader' } });
+    expect(answered.status).toBe(200);
+    for (const { headers } of [preflight, answered, await ask(`${url}/a`, { headers: { origin } })]) {
+      expect(headers['access-control-allow-origin']).toBe('*');
+      expect(headers).not.toHaveProperty('access-control-allow-credentials');
     }
   });
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, request, type RequestListener } fro
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
-import { listenOn, startGateway as start, startUpstream, stopAll } from './start-gateway.ts';
+import { listenOn, startGateway as start, startUpstream, stopAll, whenTrue } from './start-gateway.ts';
 
 afterEach(stopAll);
 
@@ -93,11 +93,24 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
       expect(headers['authorization']).toBe('Bearer t');
     });
 
-    test('Connection cannot take away what belongs to the whole way', async () => {
-      const url = await startGateway(echo);
-      const response = await rawGet(`${url}/api`, { connection: 'authorization', authorization: 'Bearer t' });
-      expect(response.statusCode).toBe(400);
-      response.resume();
+    test.each([
+      'Authorization',
+      'Content-Length',
+      'Content-Type',
+      'Cookie',
+      'Host',
+      'traceparent',
+      'X-Request-Id',
+    ])('Connection cannot take away what belongs to the whole way: %s', async (name) => {
+      let asked = 0;
+      const url = await startGateway((_request, response) => response.end(String((asked += 1))));
+      for (const connection of [name.toLowerCase(), `keep-alive, ${name}`]) {
+        const outgoing = request(`${url}/api`, { method: 'POST', headers: { connection } });
+        const [response] = (await once(outgoing.end('abc'), 'response')) as [IncomingMessage];
+        expect(response.statusCode).toBe(400);
+        response.resume();
+      }
+      expect(asked).toBe(0);
     });
 
     test('of answers: repeated ones stay apart, those of the hop do not pass', async () => {
@@ -192,5 +205,26 @@ describe.each(['http1', 'undici'] as const)('over %s', (transport) => {
       const next = fetch(`${url}/nothing`);
       expect((await next).status).toBe(404);
     });
+  });
+
+  test('the record of a request names the address that answered it', async () => {
+    const addresses = await Promise.all(
+      [1, 2].map(() => startUpstream(({ headers }, response) => response.end(`http://${headers.host}`))),
+    );
+    const { url, records } = await start({
+      createTransport,
+      table: {
+        upstreams: { u: { addresses } },
+        routes: [{ path: '/api', upstream: 'u', access: 'public' }],
+      },
+    });
+    const answered: string[] = [];
+    for (let count = 1; count <= 4; count += 1) {
+      const address = await (await fetch(`${url}/api`)).text();
+      await whenTrue(() => records.length === count);
+      expect(records.at(-1)).toMatchObject({ upstream_address: address });
+      answered.push(address);
+    }
+    expect(new Set(answered)).toEqual(new Set(addresses));
   });
 });
