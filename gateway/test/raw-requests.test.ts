@@ -1,4 +1,5 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
@@ -38,22 +39,28 @@ describe.each([
   const statuses = (answer: string): string[] =>
     [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status as string);
 
+  /** A connection to the gateway, with what comes back until it is closed. */
+  const open = (): { socket: Socket; answered: Promise<string> } => {
+    const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1');
+    let answer = '';
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+    return { socket, answered: new Promise((resolve) => socket.once('close', () => resolve(answer))) };
+  };
+
   /** Sends bytes on a connection of their own; resolves with what came back once it is closed, or has so many answers. */
-  const send = (bytes: string, answers: number): Promise<string> =>
-    new Promise((resolve) => {
-      const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1');
-      let answer = '';
-      socket.on('data', (chunk: Buffer) => {
-        answer += chunk.toString('latin1');
-        const final = statuses(answer).filter((status) => status !== '100').length;
-        // What comes after the last answer that is awaited would be one too many.
-        if (final >= answers) socket.end();
-      });
-      socket.on('error', () => undefined);
-      socket.once('close', () => resolve(answer));
-      socket.write(Buffer.from(bytes, 'latin1'));
-      if (answers === 0) socket.end();
+  const send = (bytes: string, answers: number): Promise<string> => {
+    const { socket, answered } = open();
+    let answer = '';
+    socket.on('data', (chunk: Buffer) => {
+      answer += chunk.toString('latin1');
+      const final = statuses(answer).filter((status) => status !== '100').length;
+      // What comes after the last answer that is awaited would be one too many.
+      if (final >= answers) socket.end();
     });
+    socket.write(Buffer.from(bytes, 'latin1'));
+    return answered;
+  };
 
   /** What the upstream gets of a request, byte for byte. */
   const forwarded = (line: string, { headers = '', host = 'x', framing = '', body = '' }: Forwarded = {}) => {
@@ -209,6 +216,7 @@ describe.each([
       const { answer, heard: bytes } = await ask(`GET /a HTTP/1.1\r\nHost: x\r\nX: \xe9\xff\x80\r\n${end}`);
       expect(statuses(answer)).toEqual(['200']);
       expect(bytes).toEqual([forwarded('GET /a', { headers: 'X: \xe9\xff\x80\r\n' })]);
+      await expectRight();
     });
 
     test.each([1, 8, 11, 12, 31, 127])('a control character %d in a value is refused', async (code) => {
@@ -217,6 +225,7 @@ describe.each([
       );
       expect(statuses(answer)).toEqual(['400']);
       expect(bytes).toEqual([]);
+      await expectRight();
     });
   });
 
@@ -266,15 +275,11 @@ describe.each([
     ])('with %s is broken off', (_, rest, status = '400') => {
       test('where it turns out to be none, and the upstream never sees its end', async () => {
         upstream.forget();
-        const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1');
-        socket.on('error', () => undefined);
-        let answer = '';
-        socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
-        const closed = new Promise((resolve) => socket.once('close', resolve));
+        const { socket, answered } = open();
         socket.write(`${head}2\r\nab`);
         await whenTrue(() => heard().join('').includes('2\r\nab'));
         socket.end(rest);
-        await closed;
+        const answer = await answered;
         await whenTrue(() => upstream.unfinished() === 0);
         expect(statuses(answer)).toEqual([status]);
         expect(heard()).toEqual([begun()]);
@@ -310,6 +315,7 @@ describe.each([
       expect(statuses(answer)).toEqual(['431']);
       expect(answer).toContain('application/problem+json');
       expect(bytes).toEqual([]);
+      await expectRight();
     });
   });
 
@@ -321,6 +327,7 @@ describe.each([
       );
       expect(statuses(answer)).toEqual(['200', '200', '200']);
       expect(bytes).toEqual([forwarded('GET /a/1') + forwarded('GET /a/2') + forwarded('GET /a/3')]);
+      await expectRight();
     });
 
     test('a request that was whole is answered, whatever comes after it', async () => {
@@ -330,6 +337,7 @@ describe.each([
       );
       expect(statuses(answer)).toEqual(['200']);
       expect(bytes).toEqual([forwarded('GET /a/1')]);
+      await expectRight();
     });
 
     test('a request is worked on when those before it are answered', async () => {
@@ -351,6 +359,7 @@ describe.each([
       expect(statuses(answer)).toEqual(Array(21).fill('200'));
       expect(mostAtOnce).toBe(1);
       expect(bytes).toEqual([forwarded('GET /a').repeat(20) + forwarded('GET /a/right')]);
+      await expectRight();
     });
 
     test('too many that wait end the connection, and none of them is worked on', async () => {
@@ -360,6 +369,7 @@ describe.each([
       upstream.answer = answerAtOnce;
       expect(answer).toBe('');
       expect(['', forwarded('GET /a')]).toContain(bytes.join(''));
+      await expectRight();
     });
 
     test('a refusal does not take the next request with it', async () => {
@@ -369,6 +379,7 @@ describe.each([
       );
       expect(statuses(answer)).toEqual(['400', '200']);
       expect(bytes).toEqual([forwarded('GET /a/2')]);
+      await expectRight();
     });
   });
 
@@ -382,6 +393,7 @@ describe.each([
       expect(bytes).toEqual([
         forwarded('POST /a/b?c', { host: 'gateway.example', ...ofLength(3), body: 'abc' }),
       ]);
+      await expectRight();
     });
 
     const abc = (): string => forwarded('POST /a', { ...ofLength(3), body: 'abc' });
@@ -397,6 +409,7 @@ describe.each([
       );
       expect(statuses(taken.answer)).toEqual(['100', '200']);
       expect(taken.heard).toEqual([abc()]);
+      await expectRight();
     });
 
     test.each([
@@ -409,6 +422,7 @@ describe.each([
       );
       expect(statuses(answer)).toEqual(answers);
       expect(bytes).toEqual(answers.includes('200') ? [abc()] : []);
+      await expectRight();
     });
 
     test('of two offers to switch none is taken', async () => {
@@ -416,13 +430,43 @@ describe.each([
       const { answer, heard: bytes } = await ask(`GET /a HTTP/1.1\r\nHost: x\r\n${offer}\r\n\r\n`);
       expect(statuses(answer)).toEqual(['200']);
       expect(bytes).toEqual([forwarded('GET /a', { headers: 'Sec-WebSocket-Key: x\r\n' })]);
+      await expectRight();
     });
   });
 
-  test('closing at every point of a request leaves nothing behind', async () => {
-    const request = 'POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n';
-    for (let length = 0; length < request.length; length += 1) await send(request.slice(0, length), 0);
-    expect(statuses(await send(`GET /a HTTP/1.1\r\nHost: x\r\n${end}`, 1))).toEqual(['200']);
-    expect(gateway.table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0, queued: 0 });
+  describe.each([
+    ['ended', (socket: Socket) => void socket.end()],
+    ['reset', (socket: Socket) => void socket.resetAndDestroy()],
+  ])('a connection that is %s', (how, leave) => {
+    const head = 'POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const request = `${head}3\r\nabc\r\n0\r\n\r\n`;
+    const dataAt = head.length + '3\r\n'.length;
+
+    /** All that the upstream gets of so much of the request. */
+    const begun = (length: number): string => {
+      const data = 'abc'.slice(0, Math.max(0, length - dataAt));
+      // undici begins with the first of the body, and ends a chunk with the next.
+      if (transport === 'undici' && data === '') return '';
+      const chunk = data === '' ? '' : `${data.length}\r\n${data}${transport === 'undici' ? '' : '\r\n'}`;
+      return length < head.length ? '' : forwarded('POST /a', { ...chunked, body: chunk });
+    };
+
+    test.each(Array.from({ length: request.length }, (_, length) => length))(
+      'after %d bytes of a request leaves nothing behind',
+      async (length) => {
+        upstream.forget();
+        const { socket, answered } = open();
+        socket.write(request.slice(0, length));
+        await once(socket, 'connect');
+        await whenTrue(() => heard().join('').length >= begun(length).length);
+        leave(socket);
+        const answer = await answered;
+        await whenTrue(() => upstream.unfinished() === 0);
+        expect(statuses(answer)).toEqual(how === 'reset' || length === 0 ? [] : ['400']);
+        expect(heard()).toEqual(begun(length) === '' ? [] : [begun(length)]);
+        await expectRight();
+        expect(gateway.table.upstreams.get('u')?.state()).toMatchObject({ inFlight: 0, queued: 0 });
+      },
+    );
   });
 });
