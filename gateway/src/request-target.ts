@@ -28,6 +28,9 @@ const forbiddenEscape = /%(?:2[35de]|3[0-9bf]|[46][1-9a-f]|[57][0-9a]|5[cf]|7[ef
 /** Visible ASCII but `#` (a fragment is never sent), quotes, angle brackets and backslash. */
 const plainQuery = /^[!$-;=?-[\]-~]*$/;
 
+/** A name has 253 characters at most (RFC 1035 §3.1), and the host is told to the upstream three times. */
+const longestHost = 255;
+
 /** One host name or address with an optional port (RFC 9110 §7.2). */
 const hostPattern = /^(?:[A-Za-z0-9](?:[A-Za-z0-9\-._]*[A-Za-z0-9.])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
@@ -79,7 +82,8 @@ export const isHttp2 = (request: IncomingMessage): boolean => 'stream' in reques
 export const readHost = (hosts: readonly string[]): string => {
   if (hosts.length > 1) throw refusal('There is more than one Host header.');
   const [host] = hosts;
-  if (host === undefined || !hostPattern.test(host)) throw refusal('The Host header names no host.');
+  if (host === undefined || host.length > longestHost || !hostPattern.test(host))
+    throw refusal('The Host header names no host.');
   return host;
 };
 

@@ -53,6 +53,9 @@ export interface ForwardedBy {
   host?: string | undefined;
 }
 
+/** More proxies in a row there are not; each one that is read costs a look into the trusted ranges. */
+const mostHops = 32;
+
 /**
  * Reads `X-Forwarded-For` from the right: each trusted hop vouches for the one before it, and the first that is not
  * trusted is the client. What stands further left is the client's own claim, and is dropped. `X-Forwarded-Proto` and
@@ -66,7 +69,7 @@ export const readClient = (
   const address = withoutMapping(peer);
   if (!trusted.has(address)) return { address, forwardedFor: address, proto, host };
   const hops = [address];
-  for (const hop of (said.for ?? '').split(',').toReversed()) {
+  for (const hop of (said.for ?? '').split(',').slice(-mostHops).toReversed()) {
     const claimed = withoutMapping(withoutPort(hop.trim()));
     if (isIP(claimed) === 0) break;
     hops.unshift(claimed);
