@@ -87,3 +87,24 @@ test.each([
     new RangeError(`"${range}" is no address and no range such as 10.0.0.0/8`),
   );
 });
+
+test.each([
+  '::ffff:203.0.113.7',
+  '::FFFF:203.0.113.7',
+  '::ffff:cb00:7107',
+  '0:0:0:0:0:ffff:203.0.113.7',
+  '[::ffff:cb00:7107]:1',
+])('a client that a proxy calls %s is 203.0.113.7', async (written) => {
+  const { url, heard } = await start({ trustedProxies: ['127.0.0.1'] });
+  await fetch(`${url}/a`, { headers: { 'x-forwarded-for': written } });
+  expect(heard[0]?.['x-forwarded-for']).toBe(`${client}, 127.0.0.1`);
+});
+
+test.each(['2001:db8::7', '2001:db8:0:ffff::7', '::ffff:0:cb00:7107'])(
+  '%s is no IPv4 address',
+  async (written) => {
+    const { url, heard } = await start({ trustedProxies: ['127.0.0.1'] });
+    await fetch(`${url}/a`, { headers: { 'x-forwarded-for': written } });
+    expect(heard[0]?.['x-forwarded-for']).toBe(`${written}, 127.0.0.1`);
+  },
+);

@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIP, SocketAddress } from 'node:net';
 
 /** Which peers may say for whom they speak: load balancers in front of the gateway. */
 export interface TrustedProxies {
@@ -99,6 +99,13 @@ export const networkOf = (address: string): string => {
   return `${groups.map((group) => parseInt(group || '0', 16).toString(16)).join(':')}::/64`;
 };
 
-/** An IPv4 peer on an IPv6 socket: `::ffff:10.0.0.1`. */
-export const withoutMapping = (address: string): string =>
-  address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+/** Plain IPv4 of its form in IPv6 (RFC 4291 §2.5.5.2): of a peer on such a socket, or as proxies write it in any spelling. */
+export const withoutMapping = (address: string): string => {
+  if (!address.includes(':')) return address;
+  if (isMapped(address)) return address.slice(7);
+  if (!/:ffff:/i.test(address) || isIP(address) !== 6) return address;
+  const usual = new SocketAddress({ address, family: 'ipv6' }).address;
+  return isMapped(usual) ? usual.slice(7) : address;
+};
+
+const isMapped = (address: string): boolean => address.startsWith('::ffff:') && address.includes('.');
