@@ -34,12 +34,25 @@ describe('of requests', () => {
       ...['x-original-url', 'x-original-host', 'x-rewrite-url'],
       ...['x-client-cert', 'x-client-id', 'x-caller-application-id', 'x-caller-roles'],
       ...['x-ms-client-principal', 'x-ms-token-aad-access-token', 'x_forwarded_for', 'remote_user'],
+      ...['x-arr-clientcert', 'x-arr-ssl', 'x-azure-clientip', 'x-azure-socketip', 'x-azure-fdid'],
+      ...['x-fd-clientip', 'x-waws-unencoded-url', 'disguised-host', 'was-default-hostname'],
+      ...['remote-user', 'remote-groups', 'x-remote-user', 'x-remote-group', 'x-remote-extra-scopes'],
+      ...['x-auth-request-user', 'x-auth-request-email', 'x-authenticated-user', 'x-webauth-user'],
+      ...['x-ssl', 'x-ssl-client-cert', 'x-ssl-client-verify', 'ssl-client-cert', 'ssl-client-verify'],
+      ...['client-cert', 'client-cert-chain', 'cf-connecting-ip', 'cf-access-authenticated-user-email'],
+      ...['fastly-client-ip', 'x-envoy-external-address', 'x-envoy-original-path', 'x-amzn-oidc-identity'],
+      ...['x-goog-authenticated-user-email', 'x-proxyuser-ip', 'x-originating-ip', 'x-consumer-username'],
+      ...['front-end-https', 'x-scheme', 'x-url-scheme', 'x-host', 'x-http-host-override'],
+      ...['x-override-url', 'x-http-path-override', 'proxy', 'x.caller.application.id'],
       ...['proxy-connection', 'proxy-authorization', 'proxy-authenticate', 'proxy-authentication-info'],
     ];
     const spoofed = Object.fromEntries(names.map((name) => [name, 'spoofed']));
-    await ask({ ...spoofed, 'x-clientele': 'spoofed' });
+    await ask({ ...spoofed, 'x-clientele': 'spoofed', 'x-sslx': 'spoofed' });
     const passed = Object.entries(heard[0] ?? {}).filter(([, value]) => value?.includes('spoofed'));
-    expect(passed).toEqual([['x-clientele', 'spoofed']]);
+    expect(passed).toEqual([
+      ['x-clientele', 'spoofed'],
+      ['x-sslx', 'spoofed'],
+    ]);
   });
 
   test('tracestate goes with the trace that it belongs to, and with no other', async () => {

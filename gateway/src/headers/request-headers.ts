@@ -15,34 +15,69 @@ const reservedHeaders: ReadonlySet<string> = new Set([
   'traceparent', // the gateway's span is the upstream's parent
   'tracestate', // goes with it
   'via', // RFC 9110 §7.6.3: set by each hop
+  'client-cert', // RFC 9440: the certificate that a client showed
+  'client-cert-chain', // goes with it
   'client-ip', // believed by some frameworks
-  'true-client-ip', // the same, from CDNs
-  'x-client-ip', // the same
+  'disguised-host', // Azure App Service's name for the host that was asked
+  'front-end-https', // Microsoft's word for X-Forwarded-Proto
+  'proxy', // CGI-style servers make HTTP_PROXY of it, by which their programs go out
+  'true-client-ip', // as client-ip, from CDNs
+  'was-default-hostname', // as disguised-host
+  'x-client-ip', // as client-ip
   'x-cluster-client-ip', // the same
   'x-forwarded', // some proxies' name for Forwarded
+  'x-host', // some frameworks put it in the place of Host
+  'x-http-host-override', // the same
   'x-http-method', // OData's name for the next
   'x-http-method-override', // some frameworks let it replace the method that was checked
-  'x-method-override', // the same
+  'x-http-path-override', // as x-original-url
+  'x-method-override', // as x-http-method-override
   'x-original-url', // some frameworks route by it
+  'x-originating-ip', // as client-ip, from mail
+  'x-override-url', // as x-original-url
+  'x-proxyuser-ip', // as client-ip
   'x-real-ip', // nginx's name for the client
   'x-request-id', // replaced by the one that the log has
   'x-rewrite-url', // as x-original-url
+  'x-scheme', // ingress-nginx's name for X-Forwarded-Proto
+  'x-ssl', // the same, elsewhere
+  'x-url', // as x-original-url
+  'x-url-scheme', // as x-scheme
 ]);
 
 /** Families of such headers. */
 const reservedPrefixes: readonly string[] = [
   'x-forwarded-', // who came from where
   'x-ms-', // identities, as Azure's front ends put them
+  'x-arr-', // certificates of clients, as IIS and Azure App Service put them
+  'x-waws-', // the path as it came, from Azure App Service
+  'x-azure-', // clients' addresses, as Azure Front Door puts them
+  'x-fd-', // the same, formerly
+  'cf-', // addresses and identities, as Cloudflare puts them
+  'fastly-client', // addresses, as Fastly puts them
+  'x-envoy-', // addresses, paths and orders to sidecars, as Envoy puts them
+  'x-amzn-oidc-', // identities, as AWS's load balancers put them
+  'x-amzn-mtls-', // certificates, from the same
+  'x-goog-authenticated-user-', // identities, as Google's IAP puts them
+  'remote-', // the user, as CGI calls it, and as Authelia puts it
+  'x-remote-', // users and groups, as Kubernetes believes them
+  'x-auth-request-', // identities, as oauth2-proxy puts them
+  'x-authenticated-', // identities, as API gateways put them
+  'x-consumer-', // the same, Kong's
+  'x-credential-', // the same
+  'x-webauth-', // identities, as Grafana believes them
+  'ssl-client-', // certificates of clients, as ingress-nginx puts them
+  'x-ssl-', // the same, of other proxies
   'x-client-', // identities, as gateways put them
   'x-caller-', // identities, as this gateway puts them
   'x-original-', // as x-original-url
 ];
 
+/** One look, because names that clients make up are not remembered without end. CGI-style servers read X_Real.IP as X-Real-IP. */
+const reservedForms = new RegExp(`^(?:${reservedPrefixes.join('|')})|[^a-z\\d-]`);
+
 /** @param name in lower case */
-export const isReserved = (name: string): boolean =>
-  reservedHeaders.has(name) ||
-  reservedPrefixes.some((prefix) => name.startsWith(prefix)) ||
-  name.includes('_'); // CGI-style servers read X_Forwarded_For as X-Forwarded-For
+export const isReserved = (name: string): boolean => reservedHeaders.has(name) || reservedForms.test(name);
 
 /** Headers that a client must not be able to have removed by naming them in `Connection`. */
 const endToEndHeaders: ReadonlySet<string> = new Set([
