@@ -77,13 +77,17 @@ describe.each([
   });
 
   describe('trailers', () => {
-    test('of an answer go on, but for those that would come too late or be believed', async () => {
+    test('of an answer go on, but for those that would come too late or be believed, and what its head may not say', async () => {
       const url = await start((_request, response) => {
         response.write('whole');
         response.addTrailers({
           'X-Sum': '7',
           'Set-Cookie': 'a=1',
           'Content-Type': 'text/html',
+          'Proxy-Authentication-Info': 'x',
+          Server: 'nginx/1.0',
+          'X-Powered-By': 'PHP/5',
+          'X-Request-Id': '1',
           'X-More': '',
         });
         response.end();

@@ -7,7 +7,7 @@ import {
 } from './header-lists.ts';
 
 /** Headers of answers that say what runs behind, or are the gateway's own to say. */
-const answeredByGateway: ReadonlySet<string> = new Set([
+export const answeredByGateway: ReadonlySet<string> = new Set([
   'server', // tells attackers what to look for
   'x-powered-by', // the same
   'x-request-id', // the gateway's is the same, or the upstream did not take it over

@@ -1,4 +1,5 @@
-import { contentLengthAlone, withoutHeaders } from '../headers/header-lists.ts';
+import { contentLengthAlone, ofThisHop, withoutHeaders } from '../headers/header-lists.ts';
+import { answeredByGateway } from '../headers/response-headers.ts';
 import { type Deadlines, Progress, type Timed } from './deadlines.ts';
 import {
   type Exchange,
@@ -122,21 +123,13 @@ export abstract class BaseExchange implements Exchange, Timed {
   }
 }
 
-/** Fields that come too late in a trailer, or were put there to be believed (RFC 9110 §6.5.1). */
+/** Fields that come too late in a trailer, were put there to be believed (RFC 9110 §6.5.1), or may not stand in a head. */
 const notInTrailers: ReadonlySet<string> = new Set([
-  'connection', // concerns this hop, as the next five; HTTP/2 has none of them
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'upgrade',
-  'proxy-authenticate', // concerns this hop
-  'content-encoding', // says how to read what was read already, as the next three
-  'content-length',
+  ...ofThisHop,
+  ...answeredByGateway,
+  'content-encoding', // says how to read what was read already, as the next two
   'content-range',
   'content-type',
   'host', // routes
   'set-cookie', // authenticates
-  'trailer', // announces trailers
-  'transfer-encoding', // frames
 ]);
