@@ -25,7 +25,7 @@ export const limitIdleClients = (server: Server, { clientIdleMs: idleMs, keepAli
     else connection.setTimeout(keepAliveMs);
   });
   // Of HTTP/2 alone, where streams have an idle time each, and a session without one is between requests.
-  server.on('session', (session: Http2Session) => void session.setTimeout(keepAliveMs));
+  server.on('session', (session: Http2Session) => session.setTimeout(keepAliveMs));
   // Of HTTP/2 alone, where a session has several answers on their way.
   server.on('stream', (stream: ServerHttp2Stream) => {
     const session = stream.session as Http2Session;

@@ -144,6 +144,10 @@ const limitByAddress = (
   });
 };
 
+/** Nothing can be said on it yet, and an end would wait for ever. */
+const isHandshaking = (socket: Socket & { secureConnecting?: boolean }): boolean =>
+  socket.secureConnecting === true;
+
 interface Refusal {
   status: number;
   title: string;
@@ -166,7 +170,7 @@ const refuseUnreadable = (
 ): void => {
   const { code = '' } = error;
   const answer = (socket as { _httpMessage?: ServerResponse })._httpMessage;
-  const isGone = !socket.writable || code === 'ECONNRESET' || code === 'EPIPE';
+  const isGone = !socket.writable || code === 'ECONNRESET' || code === 'EPIPE' || isHandshaking(socket);
   const { status, title, code: problemCode } = refusals[code] ?? badRequest;
   if (!isGone) onRefused?.(problemCode);
   if (answer?.req.complete && !isGone) {

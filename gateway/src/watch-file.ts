@@ -12,7 +12,7 @@ export interface WatchOptions {
   onChange: (text: string) => void;
   /** Called when the file cannot be read, once until it can; what was read before stays. */
   onError: (error: unknown) => void;
-  every?: Clock['every'];
+  clock?: Pick<Clock, 'every'>;
 }
 
 const lookMs = 10_000;
@@ -29,7 +29,7 @@ export const watchFile = ({
   text: known,
   onChange,
   onError,
-  every = systemClock.every,
+  clock = systemClock,
 }: WatchOptions): (() => void) => {
   let last = known;
   let readable = true;
@@ -59,7 +59,7 @@ export const watchFile = ({
   };
   const watcher = watch(dirname(file), () => void look());
   watcher.on('error', onError);
-  const stopLooking = every(lookMs, () => void look());
+  const stopLooking = clock.every(lookMs, () => void look());
   void look();
   return () => {
     stopLooking();

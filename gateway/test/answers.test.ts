@@ -49,6 +49,21 @@ describe.each([
       await once(response.resume(), 'end');
     });
 
+    test('of several links in one field do as well', async () => {
+      const mayAnswer = Promise.withResolvers<void>();
+      const both = `${link}, </b.js>; rel=preload`;
+      const url = await start((_request, response) => {
+        response.socket?.write(`HTTP/1.1 103 Early Hints\r\nLink: ${both}\r\n\r\n`);
+        void mayAnswer.promise.then(() => response.end('ok'));
+      });
+      const outgoing = request(url).end();
+      const [{ headers }] = (await once(outgoing, 'information')) as [{ headers: object }];
+      expect(headers).toEqual({ link: both });
+      mayAnswer.resolve();
+      const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+      await once(response.resume(), 'end');
+    });
+
     test('reach a client of HTTP/2', async () => {
       const { upstream, answer } = hinting();
       const session = connectHttp2(await start(upstream, 'h2c'));
@@ -95,6 +110,20 @@ describe.each([
       const [response] = (await once(request(url).end(), 'response')) as [IncomingMessage];
       await once(response.resume(), 'end');
       expect(response.trailers).toEqual({ 'x-sum': '7', 'x-more': '' });
+    });
+
+    test('of one name all go on', async () => {
+      const url = await start((_request, response) => {
+        response.write('whole');
+        response.addTrailers([
+          ['X-Sum', '7'],
+          ['X-Sum', '8'],
+        ]);
+        response.end();
+      });
+      const [response] = (await once(request(url).end(), 'response')) as [IncomingMessage];
+      await once(response.resume(), 'end');
+      expect(response.rawTrailers).toEqual(['X-Sum', '7', 'X-Sum', '8']);
     });
 
     test('of a request stay behind', async () => {

@@ -43,6 +43,21 @@ test('an address on trial gets one request; one that tells nothing leaves it to 
   expectWhole(endpoint);
 });
 
+test('a trial that is not over after ejectMs does not keep the next one waiting', () => {
+  const { endpoint, clock, before } = startEjected();
+  before.end(undefined);
+  const slow = endpoint.begin();
+  clock.now = 199;
+  expect(endpoint.isAvailable()).toBe(false);
+  clock.now = 200;
+  expect(endpoint.isAvailable()).toBe(true);
+  const next = endpoint.begin();
+  expect(endpoint.isAvailable()).toBe(false);
+  next.end(true);
+  slow.end(undefined);
+  expectWhole(endpoint);
+});
+
 test('the head of its answer ends a trial, however long the rest takes', () => {
   const { endpoint, states, before } = startEjected();
   const trial = endpoint.begin();

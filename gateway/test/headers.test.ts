@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { startGateway, startUpstream, stopAll } from './start-gateway.ts';
 
@@ -89,6 +90,24 @@ describe('of answers', () => {
     expect(answered.has('x-debug')).toBe(false);
   });
 
+  test('what the route strips or sets does not come in the trailers either', async () => {
+    const origin = await startUpstream((_incoming, outgoing) => {
+      outgoing.write('whole');
+      outgoing.addTrailers({ 'X-Debug': '1', 'X-Tier': 'tin', 'X-Sum': '7' });
+      outgoing.end();
+    });
+    const responseHeaders = { set: { 'X-Tier': 'gold' }, strip: ['X-Debug'] };
+    const { url } = await startGateway({
+      table: {
+        upstreams: { u: { addresses: [origin] } },
+        routes: [{ path: '/a', upstream: 'u', access: 'public', responseHeaders }],
+      },
+    });
+    const [response] = (await once(request(`${url}/a`).end(), 'response')) as [IncomingMessage];
+    await once(response.resume(), 'end');
+    expect(response.trailers).toEqual({ 'x-sum': '7' });
+  });
+
   test('what runs behind is not told', async () => {
     const { ask } = await start({}, { server: 'nginx/1.0', 'x-powered-by': 'PHP/5', etag: '"1"' });
     const answered = await ask();
@@ -110,6 +129,16 @@ describe('of answers', () => {
     const { ask } = await start({ page: true }, ofUpstream);
     const csp = ofUpstream['content-security-policy'];
     expect(Object.fromEntries(await ask())).toMatchObject({ ...ofPages, 'content-security-policy': csp });
+  });
+
+  test('of a page the route has the last word', async () => {
+    const { ask } = await start({
+      page: true,
+      responseHeaders: { set: { 'X-Frame-Options': 'SAMEORIGIN' }, strip: ['Referrer-Policy'] },
+    });
+    const answered = Object.fromEntries(await ask());
+    expect(answered).toMatchObject({ 'x-frame-options': 'SAMEORIGIN', 'x-content-type-options': 'nosniff' });
+    expect(answered).not.toHaveProperty('referrer-policy');
   });
 
   test('what is no page comes with those of the upstream alone', async () => {

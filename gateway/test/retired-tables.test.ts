@@ -49,7 +49,7 @@ test('a table that was replaced checks no address and asks for no name any more'
       report: () => undefined,
     },
     onReload: reloaded.resolve,
-  }).then((table) => ({ ...table, [Symbol.asyncDispose]: table.close }));
+  }).then((table) => ({ ...table, [Symbol.asyncDispose]: () => table.close() }));
   await whenTrue(() => checks.old > 3 && names.old > 3);
   put(tableFor('new'));
   expect(await reloaded.promise).toBe('ok');

@@ -49,6 +49,7 @@ export interface GatewaySettings {
   maxConnections?: number;
   maxConnectionsPerAddress?: number;
   clientIdleMs?: number | undefined;
+  keepAliveMs?: number;
   protocol?: 'http1' | 'h2c';
   tls?: { certificate: string; key: string };
   measureWith?: ((table: () => ActiveTable) => GatewayMetrics) | undefined;
@@ -103,7 +104,7 @@ export const startGateway = async (settings: GatewaySettings): Promise<TestGatew
     maxConnectionsPerAddress: settings.maxConnectionsPerAddress ?? 1_000,
     trustedProxies,
     clientIdleMs: settings.clientIdleMs ?? 10_000,
-    keepAliveMs: 10_000,
+    keepAliveMs: settings.keepAliveMs ?? 10_000,
     onRefused: metrics?.countRefused,
   });
   const url = await listenOn(server);

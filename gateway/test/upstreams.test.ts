@@ -48,7 +48,10 @@ describe('several addresses', () => {
     const holding = new EventEmitter();
     const start = (name: string): Promise<string> =>
       startUpstream((request, response) => {
-        if (request.url !== '/held') return void response.end(name);
+        if (request.url !== '/held') {
+          response.end(name);
+          return;
+        }
         held.push(() => response.end(name));
         holding.emit('held', name);
       });

@@ -29,10 +29,12 @@ const follow = async (path: string, prepare: (root: string) => void = () => unde
     text: '',
     onChange: hear,
     onError: (error) => hear((error as NodeJS.ErrnoException).code ?? String(error)),
-    every: (ms, callback) => {
-      intervals.push(ms);
-      look = callback;
-      return () => intervals.pop();
+    clock: {
+      every: (ms, callback) => {
+        intervals.push(ms);
+        look = callback;
+        return () => intervals.pop();
+      },
     },
   });
   cleanUp.push(stop);

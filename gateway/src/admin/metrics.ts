@@ -82,7 +82,7 @@ export const createGatewayMetrics = ({
       const { state } = ctx;
       const { logFields } = state;
       const upstream = String(logFields['upstream']);
-      const route = String(logFields['http.route'] ?? 'none');
+      const route = (logFields['http.route'] as string | undefined) ?? 'none';
       const upstreamMs = logFields['upstream_duration_ms'];
       if (typeof upstreamMs === 'number')
         upstreamDurationsOf(upstream, route).observe(upstreamMs / 1_000, state.requestContext);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { withoutHeaders } from '../headers/header-lists.ts';
 import { securityHeadersOfPages } from '../headers/page-headers.ts';
 import { type CountRequest, createRateLimit, type RateLimitStoreOptions } from '../limits/rate-limit.ts';
 import type { Route } from '../routes/route-schema.ts';
@@ -95,10 +96,9 @@ export const activateTable = async ({
 
 const prepare = (route: Route, upstream: Upstream, countRequest: CountRequest | undefined): PreparedRoute => {
   const { requestHeaders, responseHeaders, rewrite } = route;
-  const addedHeaders = [
-    ...(route.page ? securityHeadersOfPages : []),
-    ...Object.entries(responseHeaders.set).flat(),
-  ];
+  const set = Object.entries(responseHeaders.set).flat();
+  const ownSay = new Set([...Object.keys(responseHeaders.set), ...responseHeaders.strip]);
+  const addedHeaders = [...(route.page ? withoutHeaders(securityHeadersOfPages, ownSay) : []), ...set];
   const replaced = addedHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
   return {
     route,

@@ -18,7 +18,7 @@ const createEncoder = (coding: Coding): Transform =>
   coding === 'br' ? createBrotliCompress({ params: brotliParams }) : createGzip();
 
 /** What is said of the bytes that the upstream sent, which are not those that the client gets. */
-const ofUpstreamsBytes: ReadonlySet<string> = new Set([
+export const ofUpstreamsBytes: ReadonlySet<string> = new Set([
   'content-length',
   'accept-ranges', // of ranges of them
   'content-digest', // RFC 9530 §2: of the body as it is sent
@@ -31,12 +31,14 @@ const ofUpstreamsBytes: ReadonlySet<string> = new Set([
  * Makes the encoder for an answer that is worth it, and changes its headers accordingly: text with a body of some length
  * that is whole, not encoded yet, and not forbidden to change (`no-transform`, RFC 9111 §5.2.2.6). An event stream has to
  * arrive event by event. A 304 has no body, and the validator that its 200 would have: without a type it may be of text.
+ * HEAD has the headers of GET.
  *
  * @param headers of the answer, a flat list
  * @param coding what the client takes; undefined when none that is known here
  * @returns undefined when the answer goes out as it is
  */
 export const encodeAnswer = (
+  method: string | undefined,
   status: number,
   headers: string[],
   coding: Coding | undefined,
@@ -65,7 +67,7 @@ export const encodeAnswer = (
   }
   if (isNotModified) return undefined;
   headers.push('Content-Encoding', coding);
-  return createEncoder(coding);
+  return method === 'HEAD' ? undefined : createEncoder(coding);
 };
 
 const valuesByName = (headers: readonly string[]): Map<string, string> => {

@@ -129,7 +129,7 @@ const stream = async (
 ): Promise<void> => {
   const { req: request, res: response, state } = ctx;
   const { logFields } = state;
-  const compress = route.compress && request.method !== 'HEAD';
+  const { compress } = route;
   const coding = compress ? codingFor(ctx) : undefined;
   // Most requests have this one step, and log it as upstream_duration_ms alone.
   const onAnswered = logFields['steps']

@@ -82,7 +82,8 @@ export const discardBody = (request: IncomingMessage): void => {
     if (isHttp2(request)) (request as unknown as Http2ServerRequest).stream.close();
     else request.destroy();
   };
-  const timer = setTimeout(giveUp, discarded.ms);
+  // Of a request that is answered Node does not tell that its connection has closed.
+  const timer = setTimeout(giveUp, discarded.ms).unref();
   let bytes = 0;
   request.once('close', () => clearTimeout(timer));
   request.on('data', (chunk: Buffer) => {

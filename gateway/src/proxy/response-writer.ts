@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Transform } from 'node:stream';
+import { withoutHeaders } from '../headers/header-lists.ts';
 import { sortResponseHeaders } from '../headers/response-headers.ts';
 import { cutOff } from './client-response.ts';
-import { type Coding, encodeAnswer } from './compression.ts';
+import { type Coding, encodeAnswer, ofUpstreamsBytes } from './compression.ts';
 import { atEndOfTurn } from '../transport/end-of-turn.ts';
 import { freeOnceWritten } from '../transport/free-chunk.ts';
 import { type Exchange, type ResponseSink, smallBodyBytes, UpstreamError } from '../transport/transport.ts';
@@ -50,9 +51,11 @@ export class ResponseWriter implements ResponseSink {
 
   onInformation(status: number, headers: string[]): void {
     if (status !== 103 || this.#response.req.httpVersion === '1.0') return;
-    const links = headers.filter(
+    const values = headers.filter(
       (_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === 'link',
     );
+    // One field may hold several, and Node takes each by itself.
+    const links = values.flatMap((value) => value.split(/,\s*(?=<)/));
     if (links.length === 0) return;
     try {
       this.#response.writeEarlyHints({ link: links });
@@ -71,7 +74,7 @@ export class ResponseWriter implements ResponseSink {
     }
     const { added, stripped, compress, coding } = this.#answer;
     const { headers, contentLength, hasDate } = sortResponseHeaders(rawHeaders, stripped);
-    if (compress) this.#encodeBy(encodeAnswer(status, headers, coding));
+    if (compress) this.#encodeBy(encodeAnswer(this.#response.req.method, status, headers, coding));
     for (const part of added) headers.push(part);
     this.#response.sendDate = !hasDate;
     this.#promised = contentLength;
@@ -115,7 +118,7 @@ export class ResponseWriter implements ResponseSink {
     // Node joins a latin1 string with the head into one write; a buffer would be a second one.
     if (whole) atEndOfTurn(() => response.end(whole.toString('latin1'), 'latin1'));
     else {
-      if (trailers.length > 0) response.addTrailers(Object.fromEntries(asPairs(trailers)));
+      if (trailers.length > 0) this.#addTrailers(asPairs(this.#ownTrailers(trailers)));
       (this.#encoder ?? response).end();
     }
     this.#events.onDone(undefined);
@@ -124,6 +127,17 @@ export class ResponseWriter implements ResponseSink {
   onError(error: UpstreamError): void {
     if (this.#headWritten || error.headReceived) cutOff(this.#response);
     this.#events.onDone(error);
+  }
+
+  #addTrailers(trailers: [string, string][]): void {
+    const response = this.#response;
+    // Over HTTP/2 Node takes one of each name.
+    response.addTrailers('stream' in response ? Object.fromEntries(trailers) : trailers);
+  }
+
+  #ownTrailers(trailers: string[]): string[] {
+    const kept = withoutHeaders(trailers, this.#answer.stripped);
+    return this.#encoder ? withoutHeaders(kept, ofUpstreamsBytes) : kept;
   }
 
   /** A write is over when its bytes are. Over HTTP/2 a reset ends it while the session still sends parts of it. */

@@ -109,7 +109,7 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
 
   openBody(): Buffer | Readable | null {
     const { body, contentLength } = this.request;
-    if (body === null || contentLength === 0 || Buffer.isBuffer(body)) return body as Buffer | null;
+    if (body === null || contentLength === 0 || Buffer.isBuffer(body)) return body;
     this.#body = new RelayedBody(body);
     return this.#body.relay;
   }
