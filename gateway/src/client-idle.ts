@@ -21,11 +21,15 @@ export const limitIdleClients = (server: Server, { clientIdleMs: idleMs, keepAli
   server.setTimeout(idleMs);
   server.on('timeout', (connection: ClientSocket | Http2Session) => {
     if (connection instanceof Socket) endIfAwaited(connection, idleMs);
-    else if ((streams.get(connection) ?? 0) === 0) connection.destroy();
-    else connection.setTimeout(keepAliveMs);
   });
   // Of HTTP/2 alone, where streams have an idle time each, and a session without one is between requests.
-  server.on('session', (session: Http2Session) => session.setTimeout(keepAliveMs));
+  server.on('session', (session: Http2Session) => {
+    const onTimeout = (): void => {
+      if ((streams.get(session) ?? 0) === 0) session.destroy();
+      else session.setTimeout(keepAliveMs, onTimeout);
+    };
+    session.setTimeout(keepAliveMs, onTimeout);
+  });
   // Of HTTP/2 alone, where a session has several answers on their way.
   server.on('stream', (stream: ServerHttp2Stream) => {
     const session = stream.session as Http2Session;

@@ -35,6 +35,7 @@ export const watchFile = ({
   let readable = true;
   let reading = false;
   let again = false;
+  let stopped = false;
   const look = async (): Promise<void> => {
     if (reading) {
       again = true;
@@ -45,13 +46,14 @@ export const watchFile = ({
       again = false;
       try {
         const text = await readFile(file, 'utf8');
+        if (stopped) return;
         readable = true;
         if (text !== last) {
           last = text;
           onChange(text);
         }
       } catch (error) {
-        if (readable) onError(error);
+        if (readable && !stopped) onError(error);
         readable = false;
       }
     } while (again);
@@ -62,6 +64,7 @@ export const watchFile = ({
   const stopLooking = clock.every(lookMs, () => void look());
   void look();
   return () => {
+    stopped = true;
     stopLooking();
     watcher.close();
   };

@@ -94,6 +94,31 @@ describe.each([
     expectBlameless(gateway);
   });
 
+  test('whose turn came when totalMs was nearly used up by a body that trickled', async () => {
+    await using upstream = await startScripted(() => undefined);
+    const gateway = await start(upstream.origin, { timeouts: { totalMs: 1_000 } }, settings);
+    const all = sendAll(gateway, `${post(20_000)}${'x'.repeat(19_999)}`);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    for (const { socket } of all) socket.write('y');
+    await whenTrue(() => all.every(({ text }) => text().includes('upstream_timeout')));
+    closeAll(all);
+    await whenTrue(() => stateOf(gateway)?.inFlight === 0);
+    expectBlameless(gateway);
+    expect(upstream.heads).toHaveLength(clients);
+  });
+
+  test('but for its own doing: it takes no more of a body, and hangs up', async () => {
+    await using upstream = await startScripted((socket) => {
+      socket.pause();
+      setTimeout(() => socket.resetAndDestroy(), 300);
+    });
+    const gateway = await start(upstream.origin, { maxBodyBytes: 2 ** 30 }, settings);
+    const all = sendAll(gateway, Buffer.concat([Buffer.from(post(30_000_000)), Buffer.alloc(30_000_000)]));
+    await whenTrue(() => stateOf(gateway)?.breaker === 'open');
+    closeAll(all);
+    expect(stateOf(gateway)?.endpoints).toMatchObject([{ lastFailure: 'reset' }]);
+  });
+
   test('that hangs up on clients that stall within their body', async () => {
     await using upstream = await startScripted((socket, head) => {
       const hangUp = (): void => void socket.destroy();
@@ -177,6 +202,18 @@ describe('over HTTP/2', () => {
     session.destroy();
     return { gateway, outcomes };
   };
+
+  test('codings in two lines go on as the list that they are', async () => {
+    await using upstream = await startScripted((socket) =>
+      socket.write(
+        'HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\nok',
+      ),
+    );
+    const { outcomes } = await ask(upstream, {});
+    expect(outcomes).toEqual(
+      Array(clients).fill(expect.objectContaining({ 'content-encoding': 'gzip, br' })),
+    );
+  });
 
   test.each([
     'X-Content-Type-Options: nosniff',

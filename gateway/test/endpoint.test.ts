@@ -58,6 +58,25 @@ test('a trial that is not over after ejectMs does not keep the next one waiting'
   expectWhole(endpoint);
 });
 
+test('a trial that others have overtaken leaves the address out when it fails, for longer each time', () => {
+  const { endpoint, clock, states, before } = startEjected();
+  before.end(undefined);
+  const slow = endpoint.begin();
+  clock.now = 200;
+  const next = endpoint.begin();
+  slow.end(false);
+  expect(states).toEqual(['ejected', 'ejected']);
+  clock.now = 399;
+  expect(endpoint.isAvailable()).toBe(false);
+  // Nor does it tell how the address is now.
+  next.end(false);
+  expect(states).toEqual(['ejected', 'ejected']);
+  clock.now = 400;
+  const third = endpoint.begin();
+  third.end(true);
+  expectWhole(endpoint);
+});
+
 test('the head of its answer ends a trial, however long the rest takes', () => {
   const { endpoint, states, before } = startEjected();
   const trial = endpoint.begin();

@@ -173,6 +173,18 @@ describe('over HTTP/2', () => {
     ]);
   });
 
+  test('a session whose stream outlasts keepAliveMs is closed once that is over', async () => {
+    const mayAnswer = Promise.withResolvers<void>();
+    await using gateway = await startFor((socket) => void mayAnswer.promise.then(() => socket.write(small)));
+    const stream = gateway.session.request({ ':path': '/a' }).resume();
+    const closed = once(gateway.session, 'close');
+    await delay(keepAliveMs + 200);
+    mayAnswer.resolve();
+    const [head] = (await once(stream, 'response')) as [object];
+    expect(head).toMatchObject({ ':status': 200 });
+    await closed;
+  });
+
   test('a session without a stream is kept for keepAliveMs, not for a client’s idle time', async () => {
     await using gateway = await startFor((socket) => socket.write(small));
     const stream = gateway.session.request({ ':path': '/a' }).resume();

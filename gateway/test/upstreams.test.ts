@@ -465,6 +465,23 @@ describe('too many requests at once', () => {
     expect(admission).toMatchObject({ inFlight: 0, queued: 0 });
   });
 
+  test('a caller who fills its half of the queue leaves the other half to others', async () => {
+    const admission = createAdmission({
+      maxInFlight: 1,
+      maxInFlightPerCaller: 1,
+      maxQueued: 4,
+      maxQueueMs: 60_000,
+    });
+    admission.tryEnter('a');
+    const waiting = [admission.enter('a'), admission.enter('a')];
+    expect(await admission.enter('a')).toBe('queue_full');
+    const other = admission.enter('b');
+    expect(admission.queued).toBe(3);
+    for (const caller of ['a', 'a', 'a', 'b']) admission.leave(caller);
+    expect(await Promise.all([...waiting, other])).toEqual([undefined, undefined, undefined]);
+    expect(admission).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+
   test('a caller who has its share of the places waits, and others do not', async () => {
     const admission = createAdmission({
       maxInFlight: 3,

@@ -67,6 +67,8 @@ export const exchange = async (options: ExchangeOptions): Promise<UpstreamError 
  * may have been seen only when its method is idempotent.
  */
 const mayRepeat = (error: UpstreamError, method: string, { body }: RequestBody): boolean => {
+  // The upstream has answered, or has nothing to do with it.
+  if (error.isClients) return false;
   const bodyIsWhole = body === null || Buffer.isBuffer(body);
   if (error.kind === 'connect' || error.kind === 'connect_timeout') return bodyIsWhole;
   return (
@@ -145,8 +147,8 @@ class Attempt implements AnswerEvents {
     }
     const { timeouts } = this.#options.route;
     // Once it answers, it may well be the client that takes its time, as when the upstream was given little of it.
-    const hadHalf = performance.now() - this.#startMs >= (timeouts.totalMs ?? 0) / 2;
-    const worked = this.#headReceived || !hadHalf ? undefined : false;
+    const waitedMs = this.#writer.exchange?.waitedMs ?? 0;
+    const worked = !this.#headReceived && waitedMs >= (timeouts.totalMs ?? 0) / 2 ? false : undefined;
     this.#breakOff(worked, timedOut(this.#endpoint.origin));
   }
 

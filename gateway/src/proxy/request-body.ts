@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest } from 'node:http2';
+import { constants, type Http2ServerRequest } from 'node:http2';
 import { type Readable, Transform } from 'node:stream';
 import { ProblemError } from '@countersign/service-kit';
 import type { SortedRequestHeaders } from '../headers/request-headers.ts';
@@ -79,13 +79,14 @@ export const takeBody = (
 export const discardBody = (request: IncomingMessage): void => {
   if (request.complete || request.destroyed) return;
   const giveUp = (): void => {
-    if (isHttp2(request)) (request as unknown as Http2ServerRequest).stream.close();
+    if (isHttp2(request)) (request as unknown as Http2ServerRequest).stream.close(constants.NGHTTP2_CANCEL);
     else request.destroy();
   };
   // Of a request that is answered Node does not tell that its connection has closed.
   const timer = setTimeout(giveUp, discarded.ms).unref();
   let bytes = 0;
-  request.once('close', () => clearTimeout(timer));
+  const done = (): void => clearTimeout(timer);
+  request.once('close', done).once('end', done);
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > discarded.bytes) giveUp();

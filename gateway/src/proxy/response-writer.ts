@@ -83,12 +83,12 @@ export class ResponseWriter implements ResponseSink {
     this.#headers = headers;
     this.#events.onHead();
     // The head waits for the first piece of the body, which most often is the only one.
-    if (contentLength === -1 || contentLength > smallBodyBytes || this.#encoder) this.#writeHead();
+    if (contentLength === -1 || contentLength > smallBodyBytes || this.#encoder) this.#takeHead();
   }
 
   onData(chunk: Buffer): boolean {
     if (!this.#headWritten) {
-      this.#writeHead();
+      if (!this.#takeHead()) return false;
       if (chunk.length === this.#promised) {
         this.#whole = chunk;
         return true;
@@ -103,17 +103,7 @@ export class ResponseWriter implements ResponseSink {
 
   onEnd(trailers: string[]): void {
     const response = this.#response;
-    try {
-      if (!this.#headWritten) this.#writeHead();
-    } catch (cause) {
-      // HTTP/2 has rules of its own, and this exchange is over: nobody else would be told.
-      cutOff(response);
-      const message = 'the answer cannot be written';
-      this.#events.onDone(
-        new UpstreamError('protocol', message, { headReceived: true, isClients: true, cause }),
-      );
-      return;
-    }
+    if (!this.#headWritten && !this.#takeHead()) return;
     const whole = this.#whole;
     // Node joins a latin1 string with the head into one write; a buffer would be a second one.
     if (whole) atEndOfTurn(() => response.end(whole.toString('latin1'), 'latin1'));
@@ -131,8 +121,13 @@ export class ResponseWriter implements ResponseSink {
 
   #addTrailers(trailers: [string, string][]): void {
     const response = this.#response;
-    // Over HTTP/2 Node takes one of each name.
-    response.addTrailers('stream' in response ? Object.fromEntries(trailers) : trailers);
+    if (!('stream' in response)) {
+      response.addTrailers(trailers);
+      return;
+    }
+    const values = Map.groupBy(trailers, ([name]) => name.toLowerCase());
+    const joined = [...values].map(([name, fields]) => [name, fields.map(([, value]) => value).join(', ')]);
+    response.addTrailers(Object.fromEntries(joined) as Record<string, string>);
   }
 
   #ownTrailers(trailers: string[]): string[] {
@@ -153,6 +148,20 @@ export class ResponseWriter implements ResponseSink {
     encoder.pipe(this.#response);
   }
 
+  /** False when the client cannot be told so: HTTP/2 has rules of its own, which upstreams need not know. */
+  #takeHead(): boolean {
+    try {
+      this.#writeHead();
+      return true;
+    } catch (cause) {
+      this.exchange?.abort();
+      cutOff(this.#response);
+      const options = { headReceived: true, isClients: true, cause };
+      this.#events.onDone(new UpstreamError('protocol', 'the answer cannot be written', options));
+      return false;
+    }
+  }
+
   #writeHead(): void {
     this.#headWritten = true;
     const response = this.#response;
@@ -162,33 +171,30 @@ export class ResponseWriter implements ResponseSink {
   }
 }
 
-/** Fields that Node takes once alone over HTTP/2, and upstreams send twice (`http2` core's single-value headers). */
+/** Fields of answers that are lists, and that Node takes once alone over HTTP/2: they are joined (RFC 9110 §5.3). */
+const lists: ReadonlySet<string> = new Set(['content-encoding', 'content-language']);
+/** Other fields that Node takes once alone: of several the last, as it is of those that the gateway adds. */
 const singular: ReadonlySet<string> = new Set([
-  ...['access-control-allow-credentials', 'access-control-max-age', 'age', 'content-encoding'],
-  ...[
-    'content-language',
-    'content-length',
-    'content-location',
-    'content-md5',
-    'content-range',
-    'content-type',
-  ],
-  ...['date', 'dnt', 'etag', 'expires', 'last-modified', 'location', 'retry-after', 'tk'],
+  ...['access-control-allow-credentials', 'access-control-max-age', 'access-control-request-method', 'age'],
+  ...['authorization', 'content-length', 'content-location', 'content-md5', 'content-range', 'content-type'],
+  ...['date', 'dnt', 'etag', 'expires', 'from', 'host', 'if-match', 'if-modified-since', 'if-none-match'],
+  ...['if-range', 'if-unmodified-since', 'last-modified', 'location', 'max-forwards', 'proxy-authorization'],
+  ...['range', 'referer', 'retry-after', 'tk', 'upgrade-insecure-requests', 'user-agent'],
   'x-content-type-options',
 ]);
 
-/** The last of several, as it is of those that the gateway adds. */
 const eachOnce = (headers: string[]): string[] => {
-  const last = new Map<string, number>();
-  for (let index = 0; index < headers.length; index += 2) {
-    const key = (headers[index] as string).toLowerCase();
-    if (singular.has(key)) last.set(key, index);
+  const places = new Map<string, number>();
+  const kept: string[] = [];
+  for (const [name, value] of asPairs(headers)) {
+    const key = name.toLowerCase();
+    const place = places.get(key);
+    if (place === undefined) {
+      if (singular.has(key) || lists.has(key)) places.set(key, kept.length);
+      kept.push(name, value);
+    } else kept[place + 1] = lists.has(key) ? `${kept[place + 1]}, ${value}` : value;
   }
-  const isKept = (index: number): boolean => {
-    const at = last.get((headers[index] as string).toLowerCase());
-    return at === undefined || at === index;
-  };
-  return headers.filter((_, place) => isKept(place - (place % 2)));
+  return kept;
 };
 
 const asPairs = (flat: readonly string[]): [string, string][] =>

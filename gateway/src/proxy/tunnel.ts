@@ -41,15 +41,10 @@ export const tunnel = async (
       logFields['upstream_address'] = endpoint.origin;
       logFields['upstream_duration_ms'] = Math.round((performance.now() - startMs) * 1_000) / 1_000;
     };
+    let switched: boolean;
     try {
       const options = { request, response, route, endpoint, path, headers, answer, logFields, onAnswered };
-      const switched = await switchProtocols({ ...options, stopping });
-      use.end(true);
-      if (switched) {
-        const duration_ms = Math.round(performance.now() - state.startMs);
-        state.log.info({ 'http.route': route.path, duration_ms }, 'WebSocket closed');
-      }
-      return;
+      switched = await switchProtocols({ ...options, stopping });
     } catch (error) {
       if (!(error instanceof UpstreamError)) {
         use.end(undefined);
@@ -65,6 +60,13 @@ export const tunnel = async (
       }
       logFields['retried_after'] = kind;
       failed = endpoint;
+      continue;
     }
+    use.end(true);
+    if (switched) {
+      const duration_ms = Math.round(performance.now() - state.startMs);
+      state.log.info({ 'http.route': route.path, duration_ms }, 'WebSocket closed');
+    }
+    return;
   }
 };

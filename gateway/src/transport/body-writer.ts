@@ -16,8 +16,8 @@ const pieceBytes = 64 * 1024;
 
 /**
  * Writes the body of a request, no faster than the socket takes it. A stream belongs to somebody else: it is read and
- * paused, never destroyed. There is one write in a turn of the event loop: where an upstream has answered early and
- * closed, the second write fails, and what it has answered has to be read before.
+ * paused, never destroyed. One piece is written in a turn of the event loop: where an upstream has answered early and
+ * closed, the write after the next fails, and what it has answered has to be read before.
  */
 export class BodyWriter {
   readonly #source: Readable;
@@ -27,6 +27,10 @@ export class BodyWriter {
   /** Undefined: chunked. */
   #remaining: number | undefined;
   #over = false;
+  /** The piece that waits for the end of the turn. */
+  #next: Buffer | undefined;
+  #ended = false;
+  #blocked = false;
 
   constructor(
     body: Buffer | Readable,
@@ -70,16 +74,32 @@ export class BodyWriter {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data;
     if (chunk.length === 0) return; // written as a chunk it would end the body
     this.#source.pause();
-    atEndOfTurn(() => {
-      if (!this.#over && this.#write(chunk)) this.#source.resume();
-    });
+    this.#next = chunk;
+    atEndOfTurn(this.#writeNext);
   };
 
   readonly #onEnd = (): void => {
-    // After the last piece; the stream may close before that.
+    // The stream may close before its last piece is written.
     this.#stopReading();
-    atEndOfTurn(() => this.#finish());
+    this.#ended = true;
+    if (!this.#next) this.#finish();
   };
+
+  readonly #writeNext = (): void => {
+    if (this.#over || !this.#next) return;
+    const chunk = this.#next;
+    this.#next = undefined;
+    this.#socket.cork();
+    this.#blocked = !this.#write(chunk);
+    if (this.#ended) this.#finish();
+    this.#socket.uncork();
+    if (!this.#over && !this.#blocked) this.#source.resume();
+  };
+
+  /** All that there is of the body is with the system. */
+  get takesMore(): boolean {
+    return !this.#next && !this.#blocked;
+  }
 
   /** False when no more is to be written now, or at all. */
   #write(chunk: Buffer): boolean {
@@ -108,6 +128,7 @@ export class BodyWriter {
   }
 
   readonly #onDrain = (): void => {
+    this.#blocked = false;
     this.#events.onProgress();
     this.#source.resume();
   };

@@ -62,7 +62,7 @@ export class Connection implements ResponseEvents, BodyWriterEvents, Timed {
 
   /** Everything that there is of the request's body went out, and there is more to come. */
   get takesMore(): boolean {
-    return this.#body !== undefined && !this.#socket.writableNeedDrain;
+    return this.#body?.takesMore ?? false;
   }
 
   /** Sends the request of an exchange, at once or as soon as the connection is open. */

@@ -75,6 +75,11 @@ export class Progress {
     this.#since = this.#clock.now();
   }
 
+  /** How long the upstream has had the whole request without an answer to it. */
+  get waitedMs(): number {
+    return this.phase === 'waiting' ? this.#clock.now() - this.#since : 0;
+  }
+
   pause(): void {
     this.paused = true;
     this.everPaused = true;

@@ -47,6 +47,10 @@ export abstract class BaseExchange implements Exchange, Timed {
   /** Takes the response up again after `progress.paused`. */
   protected abstract resumeReading(): void;
 
+  get waitedMs(): number {
+    return this.progress.waitedMs;
+  }
+
   get awaitsBody(): boolean {
     return this.progress.phase === 'sending' && this.takesMore();
   }

@@ -49,6 +49,8 @@ export interface ResponseSink {
 export interface Exchange {
   /** The upstream has all that there is of a body that goes on: who is slow now is the client. */
   readonly awaitsBody: boolean;
+  /** How long the upstream has had the whole request and not answered it, in milliseconds. */
+  readonly waitedMs: number;
   /** Takes up a response that the sink has paused. */
   resume(): void;
   /** Frees the connection at once. The sink hears nothing more. */

@@ -73,11 +73,6 @@ class UndiciConnection {
     });
   }
 
-  /** Everything that it was given went out. */
-  get takesMore(): boolean {
-    return this.#socket !== undefined && !this.#socket.writableNeedDrain;
-  }
-
   dispatch(exchange: UndiciExchange): void {
     this.#exchange = exchange;
     exchange.connection = this;
@@ -179,7 +174,7 @@ class UndiciExchange extends BaseExchange implements Dispatcher.DispatchHandler 
   }
 
   protected override takesMore(): boolean {
-    return this.#body !== undefined && this.connection?.takesMore === true;
+    return this.#body?.takesMore ?? false;
   }
 
   protected override disconnect(): void {
@@ -202,6 +197,11 @@ class RelayedBody {
   constructor(source: Readable) {
     this.#source = source;
     this.relay.on('error', () => {});
+  }
+
+  /** undici has taken all that there is. */
+  get takesMore(): boolean {
+    return this.relay.readableLength === 0 && this.relay.writableLength === 0;
   }
 
   start(): void {

@@ -40,6 +40,12 @@ export const createAdmission = ({
 }: AdmissionOptions): Admission => {
   const queue = new Set<Waiting>();
   const taken = new Map<string, number>();
+  const maxQueuedPerCaller = Math.ceil(maxQueued / 2);
+  const waitingOf = (caller: string): number => {
+    let count = 0;
+    for (const waiting of queue) if (waiting.caller === caller) count += 1;
+    return count;
+  };
   let inFlight = 0;
 
   const tryEnter = (caller: string): boolean => {
@@ -58,7 +64,8 @@ export const createAdmission = ({
     },
     tryEnter,
     enter(caller, gone) {
-      if (queue.size >= maxQueued) return Promise.resolve('queue_full');
+      if (queue.size >= maxQueued || waitingOf(caller) >= maxQueuedPerCaller)
+        return Promise.resolve('queue_full');
       return new Promise((resolve) => {
         const timer = setTimeout(() => waiting.decide('queue_timeout'), maxQueueMs);
         const waiting: Waiting = {

@@ -79,12 +79,13 @@ export const createEndpoint = ({
   let ejectionsInARow = 0;
   let lastFailure: string | undefined;
   let ejectedUntil = 0;
-  let trial: EndpointUse | undefined;
-  let trialEndsAt = 0;
+  /** Those that are under way since it was left out last. */
+  const trials = new Set<EndpointUse>();
+  let nextTrialAt = 0;
   let healthy = true;
 
-  // A trial whose client takes its time must not keep all others waiting.
-  const isTrialDue = (): boolean => now() >= ejectedUntil && (!trial || now() >= trialEndsAt);
+  // One that takes its time, by its client's doing perhaps, must not keep all others waiting.
+  const isTrialDue = (): boolean => now() >= ejectedUntil && (trials.size === 0 || now() >= nextTrialAt);
   const mayBeTried = (): boolean => ejectionsInARow === 0 || isTrialDue();
   const state = (): EndpointState => ({
     origin,
@@ -98,12 +99,14 @@ export const createEndpoint = ({
   const stateName = (): EndpointState['state'] => {
     if (!healthy) return 'unhealthy';
     if (ejectionsInARow === 0) return 'available';
-    return trial || now() >= ejectedUntil ? 'trial' : 'ejected';
+    return trials.size > 0 || now() >= ejectedUntil ? 'trial' : 'ejected';
   };
+  const ejectionMs = (): number => Math.min(ejectMs * 2 ** (ejectionsInARow - 1), longestEjectionMs);
   const eject = (): void => {
     ejections += 1;
     ejectionsInARow += 1;
-    ejectedUntil = now() + Math.min(ejectMs * 2 ** (ejectionsInARow - 1), longestEjectionMs);
+    ejectedUntil = now() + ejectionMs();
+    trials.clear();
     onChange(state());
   };
 
@@ -111,7 +114,7 @@ export const createEndpoint = ({
     failuresInARow = 0;
     ejectionsInARow = 0;
     ejectedUntil = 0;
-    trial = undefined;
+    trials.clear();
     onChange(state());
   };
 
@@ -129,13 +132,12 @@ export const createEndpoint = ({
       outstanding += 1;
       const use: EndpointUse = {
         answered() {
-          if (trial === use) takeBack();
+          if (trials.has(use)) takeBack();
         },
         end(worked, cause) {
           outstanding -= 1;
           if (worked === false) lastFailure = cause;
-          if (trial === use) {
-            trial = undefined;
+          if (trials.delete(use)) {
             if (worked === false) eject();
             else if (worked) takeBack();
           } else if (ejectionsInARow === 0 && worked !== undefined) {
@@ -145,8 +147,8 @@ export const createEndpoint = ({
         },
       };
       if (ejectionsInARow > 0 && isTrialDue()) {
-        trial = use;
-        trialEndsAt = now() + ejectMs;
+        trials.add(use);
+        nextTrialAt = now() + ejectionMs();
       }
       return use;
     },
