@@ -13,6 +13,8 @@ export interface Place {
 export interface Work<Report> {
   run: (proxy: Proxy, seconds: number) => Promise<Report>;
   seconds: number;
+  /** A slice is measured again, twice at most, if others had more than this share of either core. Default: 0.06. */
+  tolerated?: number;
 }
 
 /** What was measured in one go, and the processor time that the proxy had for it, user and system. */
@@ -24,8 +26,6 @@ export type Slices<Report> = ReadonlyMap<string, readonly Slice<Report>[]>;
 /** Before the first round, for compilers, and before each slice, for connections and caches. */
 const firstWarmUpSeconds = 5;
 const warmUpSeconds = 1;
-/** A slice is measured again if others had more of either core, but not for ever. */
-const tolerated = 0.06;
 const attempts = 3;
 
 const measure = async <Report>(
@@ -49,6 +49,7 @@ const measure = async <Report>(
 };
 
 const quietest = async <Report>(proxy: Proxy, place: Place, work: Work<Report>): Promise<Slice<Report>> => {
+  const { tolerated = 0.06 } = work;
   await work.run(proxy, warmUpSeconds);
   let best = await measure(proxy, place, work);
   for (let attempt = 1; attempt < attempts && best.others > tolerated; attempt += 1) {
