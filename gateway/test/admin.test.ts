@@ -143,7 +143,8 @@ describe('the admin port', () => {
     const held: (() => void)[] = [];
     const { url, metrics, status, page } = await startTo(
       (_request, response) => held.push(() => response.end('ok')),
-      { upstream: { maxInFlight: 1, maxQueued: 2, maxQueueMs: 20_000 } },
+      // Half of the queue is for one caller.
+      { upstream: { maxInFlight: 1, maxQueued: 4, maxQueueMs: 20_000 } },
     );
     const answers = [1, 2, 3].map(async () => (await fetch(`${url}/a`)).text());
     const text = await eventually(metrics, 'gateway_upstream_queued{upstream="u"} 2');
