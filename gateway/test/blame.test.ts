@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { createHttp1Transport } from '../src/transport/http1-transport.ts';
 import { createUndiciTransport } from '../src/transport/undici-transport.ts';
 import { type ScriptedServer, small, startScripted } from './scripted-server.ts';
+import { settled } from './transport/scripted-upstream.ts';
 import {
   type GatewaySettings,
   listenOn,
@@ -59,6 +60,18 @@ const closeAll = (all: readonly Client[]): void => {
   for (const { socket } of all) socket.destroy();
 };
 
+/** Of the whole exchange, where a client uses up most of it. In milliseconds. */
+const totalMs = 2_000;
+
+/** Resolves once a request that has 0.6 of `totalMs`, sent now, was told that its time is over. */
+const moreThanHalfOver = async (upstream: string): Promise<void> => {
+  const gateway = await start(upstream, { timeouts: { totalMs: 0.6 * totalMs } });
+  const { socket, text } = send(gateway, `${post(100_000)}x`);
+  await whenTrue(() => text() !== '');
+  expect(text()).toMatch(/^HTTP\/1.1 408 /);
+  socket.destroy();
+};
+
 const post = (length: number): string => `POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`;
 
 describe.each([
@@ -96,15 +109,16 @@ describe.each([
 
   test('whose turn came when totalMs was nearly used up by a body that trickled', async () => {
     await using upstream = await startScripted(() => undefined);
-    const gateway = await start(upstream.origin, { timeouts: { totalMs: 1_000 } }, settings);
+    const gateway = await start(upstream.origin, { timeouts: { totalMs } }, settings);
     const all = sendAll(gateway, `${post(20_000)}${'x'.repeat(19_999)}`);
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await moreThanHalfOver(upstream.origin);
     for (const { socket } of all) socket.write('y');
     await whenTrue(() => all.every(({ text }) => text().includes('upstream_timeout')));
     closeAll(all);
     await whenTrue(() => stateOf(gateway)?.inFlight === 0);
     expectBlameless(gateway);
-    expect(upstream.heads).toHaveLength(clients);
+    // And the one by which the time was told.
+    expect(upstream.heads).toHaveLength(clients + 1);
   });
 
   test('but for its own doing: it takes no more of a body, and hangs up', async () => {
@@ -145,14 +159,9 @@ describe.each([
     const all = sendAll(gateway, 'GET /a HTTP/1.1\r\nHost: x\r\n\r\n');
     for (const { socket } of all) socket.pause();
     await whenTrue(() => poured.length === clients);
-    // Until nothing more goes through.
-    let left = 0;
-    for (let last = -1; left !== last;) {
-      last = left;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      left = poured.reduce((sum, socket) => sum + socket.writableLength, 0);
-    }
-    expect(left).toBeGreaterThan(0);
+    const left = (): number => poured.reduce((sum, socket) => sum + socket.writableLength, 0);
+    await settled(left);
+    expect(left()).toBeGreaterThan(0);
     for (const socket of poured) socket.resetAndDestroy();
     for (const { socket } of all) socket.resume();
     await Promise.all(
@@ -178,9 +187,9 @@ test('an upstream that is slow within totalMs of its own is', async () => {
 
 test('an upstream that is given the last of totalMs by a small body that trickled is not', async () => {
   await using upstream = await startScripted(() => undefined);
-  const gateway = await start(upstream.origin, { timeouts: { totalMs: 1_000 } });
+  const gateway = await start(upstream.origin, { timeouts: { totalMs } });
   const all = sendAll(gateway, `${post(2)}x`);
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  await moreThanHalfOver(upstream.origin);
   for (const { socket } of all) socket.write('y');
   await whenTrue(() => all.every(({ text }) => text() !== ''));
   expect(upstream.heads.length).toBeGreaterThan(0);
